@@ -1,0 +1,2 @@
+//! Xen's public ABI.
+#![no_std]

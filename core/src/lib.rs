@@ -1,0 +1,3 @@
+//! What the hypervisor decides.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Kernel images.
+#![no_std]
+#![forbid(unsafe_code)]

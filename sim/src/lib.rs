@@ -1,0 +1,2 @@
+//! core/ on simulated hardware.
+#![forbid(unsafe_code)]

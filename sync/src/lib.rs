@@ -1,0 +1,2 @@
+//! Locks, pages shared with a guest, sequence counters.
+#![no_std]
