@@ -1,0 +1,2 @@
+//! Runtime of the test guests.
+#![no_std]

@@ -1,0 +1,2 @@
+//! What the machine does.
+#![no_std]
