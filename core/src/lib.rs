@@ -1,3 +1,18 @@
-//! What the hypervisor decides.
-#![no_std]
+//! What the hypervisor decides. No I/O, no statics, no unsafe code: the machine is a [`Platform`], which `hv/` and
+//! `sim/` implement. One module for each concept of the field (DESIGN.md, section 1).
+#![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod addr;
+pub mod cpu;
+pub mod ctx;
+pub mod domain;
+pub mod hypercall;
+pub mod platform;
+pub mod pv;
+
+pub use ctx::Ctx;
+pub use domain::{DomId, Domain, Vcpu};
+pub use platform::Platform;

@@ -1,0 +1,98 @@
+//! Physical CPUs and sets of them.
+
+/// The most physical CPUs that the hypervisor uses.
+pub const MAX_CPUS: usize = 256;
+
+/// A physical CPU, numbered from 0 in the order of bring-up.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct CpuId(pub u16);
+
+/// A set of physical CPUs.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct CpuMask([u64; MAX_CPUS / 64]);
+
+impl CpuMask {
+    /// No CPU.
+    pub const EMPTY: CpuMask = CpuMask([0; MAX_CPUS / 64]);
+
+    /// One CPU.
+    pub fn one(cpu: CpuId) -> Self {
+        let mut mask = Self::EMPTY;
+        mask.set(cpu);
+        mask
+    }
+    /// Adds a CPU (one out of range is ignored).
+    pub fn set(&mut self, cpu: CpuId) {
+        if let Some(word) = self.0.get_mut(usize::from(cpu.0) / 64) {
+            *word |= 1 << (cpu.0 % 64);
+        }
+    }
+    /// Takes a CPU out.
+    pub fn clear(&mut self, cpu: CpuId) {
+        if let Some(word) = self.0.get_mut(usize::from(cpu.0) / 64) {
+            *word &= !(1 << (cpu.0 % 64));
+        }
+    }
+    /// Whether it holds this CPU.
+    pub fn has(&self, cpu: CpuId) -> bool {
+        self.0.get(usize::from(cpu.0) / 64).is_some_and(|word| word >> (cpu.0 % 64) & 1 == 1)
+    }
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|&word| word == 0)
+    }
+    /// Both sets together.
+    pub fn union(&self, other: &CpuMask) -> CpuMask {
+        let mut all = *self;
+        all.0.iter_mut().zip(other.0).for_each(|(to, from)| *to |= from);
+        all
+    }
+    /// What both hold.
+    pub fn and(&self, other: &CpuMask) -> CpuMask {
+        let mut both = *self;
+        both.0.iter_mut().zip(other.0).for_each(|(to, from)| *to &= from);
+        both
+    }
+    /// The CPUs, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = CpuId> + '_ {
+        (0..MAX_CPUS as u16).map(CpuId).filter(|&cpu| self.has(cpu))
+    }
+    /// The words, CPU 0 in bit 0 of the first.
+    pub fn words(&self) -> &[u64] {
+        &self.0
+    }
+}
+
+impl core::fmt::Debug for CpuMask {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_set().entries(self.iter().map(|cpu| cpu.0)).finish()
+    }
+}
+
+/// A set of physical CPUs that several CPUs change at once (for example: where a domain may have TLB entries).
+#[derive(Default)]
+pub struct AtomicCpuMask([core::sync::atomic::AtomicU64; MAX_CPUS / 64]);
+
+impl AtomicCpuMask {
+    /// Adds a CPU; gives whether it was there before.
+    pub fn set(&self, cpu: CpuId) -> bool {
+        let bit = 1 << (cpu.0 % 64);
+        self.0
+            .get(usize::from(cpu.0) / 64)
+            .is_some_and(|word| word.fetch_or(bit, core::sync::atomic::Ordering::SeqCst) & bit != 0)
+    }
+    /// Takes a CPU out.
+    pub fn clear(&self, cpu: CpuId) {
+        if let Some(word) = self.0.get(usize::from(cpu.0) / 64) {
+            word.fetch_and(!(1 << (cpu.0 % 64)), core::sync::atomic::Ordering::SeqCst);
+        }
+    }
+    /// The set as it is now.
+    pub fn load(&self) -> CpuMask {
+        let mut mask = CpuMask::EMPTY;
+        for (to, from) in mask.0.iter_mut().zip(&self.0) {
+            *to = from.load(core::sync::atomic::Ordering::SeqCst);
+        }
+        mask
+    }
+}

@@ -1,0 +1,49 @@
+//! A virtual CPU.
+
+use super::DomId;
+use crate::addr::Maddr;
+use crate::platform::Platform;
+use crate::pv::{PvState, Regs};
+use core::marker::PhantomData;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use ferroxen_sync::{Lock, rank};
+
+/// A virtual CPU.
+pub struct Vcpu<P: Platform> {
+    /// Its number in its domain.
+    pub id: u32,
+    /// Its domain's number.
+    pub domid: DomId,
+    /// Machine address of its `struct vcpu_info` (in the shared-info page, or where VCPUOP_register_vcpu_info put it).
+    info: AtomicU64,
+    /// State while it does not run.
+    pub saved: Lock<rank::VcpuState, Saved>,
+    /// The guest's trap table (HYPERVISOR_set_trap_table).
+    pub traps: [TrapGate; 256],
+    platform: PhantomData<fn() -> P>,
+}
+
+/// What is copied to and from the CPU on a context switch.
+#[derive(Default)]
+pub struct Saved {
+    /// General registers.
+    pub regs: Regs,
+    /// PV state.
+    pub pv: PvState,
+}
+
+/// One entry of a trap table: `struct trap_info` without its vector.
+#[derive(Default)]
+pub struct TrapGate {
+    /// Address of the handler; 0: none.
+    pub address: AtomicU64,
+    /// Bits 0 to 15: selector; bits 16 and 17: least privilege for a software interrupt; bit 18: masks events.
+    pub selector_flags: AtomicU32,
+}
+
+impl<P: Platform> Vcpu<P> {
+    /// Machine address of its `struct vcpu_info`.
+    pub fn info(&self) -> Maddr {
+        Maddr(self.info.load(Ordering::Acquire))
+    }
+}

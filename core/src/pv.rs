@@ -1,0 +1,133 @@
+//! What a PV vcpu has beside its memory: registers, callbacks, roots, descriptor tables.
+//!
+//! While the vcpu runs, [`Regs`] and [`PvState`] live at the fixed top of its CPU's stack, where the assembly of `hv/`
+//! finds them (offsets are asserted there); on a context switch they are copied to and from [`crate::Vcpu`].
+
+use crate::addr::{Maddr, Mfn, Vaddr};
+
+/// General registers and the interrupt frame, in the order in which the entry path pushes them
+/// (the order of `struct cpu_user_regs`, arch-x86/xen-x86_64.h).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Regs {
+    pub r15: u64,
+    pub r14: u64,
+    pub r13: u64,
+    pub r12: u64,
+    pub rbp: u64,
+    pub rbx: u64,
+    pub r11: u64,
+    pub r10: u64,
+    pub r9: u64,
+    pub r8: u64,
+    pub rax: u64,
+    pub rcx: u64,
+    pub rdx: u64,
+    pub rsi: u64,
+    pub rdi: u64,
+    /// The error code of the trap, 0 where it has none.
+    pub error_code: u32,
+    /// Vector of the trap; see hv/x86 for the values above 0xff (system calls).
+    pub entry_vector: u32,
+    pub rip: u64,
+    pub cs: u64,
+    pub rflags: u64,
+    pub rsp: u64,
+    pub ss: u64,
+}
+
+/// The most frames of a guest's GDT (xen.h, FIRST_RESERVED_GDT_PAGE).
+pub const GDT_FRAMES: usize = 14;
+
+/// `PvState::flags`: the guest's kernel runs (clear: its user mode).
+pub const IN_KERNEL: u32 = 1 << 0;
+/// `PvState::flags`: entering the failsafe callback masks events.
+pub const FAILSAFE_MASKS_EVENTS: u32 = 1 << 1;
+/// `PvState::flags`: entering the system-call callback masks events.
+pub const SYSCALL_MASKS_EVENTS: u32 = 1 << 2;
+/// `PvState::flags`: entering the 32-bit system-call callback masks events.
+pub const SYSCALL32_MASKS_EVENTS: u32 = 1 << 3;
+/// `PvState::flags`: entering the SYSENTER callback masks events.
+pub const SYSENTER_MASKS_EVENTS: u32 = 1 << 4;
+/// `PvState::flags`: the guest set CR0.TS (fpu_taskswitch): the next FPU instruction raises #NM in the guest.
+pub const TASK_SWITCHED: u32 = 1 << 5;
+/// `PvState::flags`: this vcpu has loaded its FPU state on the current CPU since it was scheduled.
+pub const FPU_LOADED: u32 = 1 << 6;
+/// `PvState::flags`: an NMI is being delivered (cleared by iret).
+pub const NMI_MASKED: u32 = 1 << 7;
+
+/// PV state of a running vcpu. `repr(C)`: read and written by assembly.
+#[repr(C)]
+#[derive(Clone, Debug, Default)]
+pub struct PvState {
+    /// IN_KERNEL and its neighbours.
+    pub flags: u32,
+    /// Virtual I/O privilege level, 0 to 3 (PHYSDEVOP_set_iopl).
+    pub iopl: u32,
+    /// Guest kernel's stack for entries from user mode (HYPERVISOR_stack_switch).
+    pub kernel_sp: u64,
+    /// Its selector.
+    pub kernel_ss: u64,
+    /// Machine address of the root table while the guest's kernel runs.
+    pub kernel_root: Maddr,
+    /// Machine address of the root table while its user mode runs; 0: none yet.
+    pub user_root: Maddr,
+    /// Machine address of `struct vcpu_info`.
+    pub vcpu_info: Maddr,
+    /// Where SYSCALL from 64-bit user mode goes (CALLBACKTYPE_syscall).
+    pub syscall_callback: u64,
+    /// CALLBACKTYPE_event.
+    pub event_callback: u64,
+    /// CALLBACKTYPE_failsafe.
+    pub failsafe_callback: u64,
+    /// CALLBACKTYPE_syscall32: selector and address; 0: none.
+    pub syscall32_cs: u64,
+    /// Address of CALLBACKTYPE_syscall32.
+    pub syscall32_callback: u64,
+    /// CALLBACKTYPE_sysenter: selector and address; 0: none.
+    pub sysenter_cs: u64,
+    /// Address of CALLBACKTYPE_sysenter.
+    pub sysenter_callback: u64,
+    /// CALLBACKTYPE_nmi; 0: none.
+    pub nmi_callback: u64,
+    /// FS base. Valid while not running; while running the hardware has it.
+    pub fs_base: u64,
+    /// GS base of the guest's kernel. Valid while not running, or while user mode runs.
+    pub gs_base_kernel: u64,
+    /// GS base of the guest's user mode. Valid while not running, or while the kernel runs.
+    pub gs_base_user: u64,
+    /// Data selectors while not running: ds, es, fs, gs.
+    pub selectors: [u16; 4],
+    /// Frames of the guest's GDT; entries beyond are not present.
+    pub gdt_frames: [Mfn; GDT_FRAMES],
+    /// Number of 8-byte descriptors in it.
+    pub gdt_entries: u32,
+    /// Number of 8-byte descriptors of the LDT; 0: none.
+    pub ldt_entries: u32,
+    /// Linear address of the LDT.
+    pub ldt_base: Vaddr,
+    /// DR0 to DR3, DR6, DR7 as the guest set them.
+    pub debug: [u64; 6],
+    /// CR4 bits that the guest thinks it set.
+    pub cr4: u64,
+    /// CR2 as the guest reads it when its vcpu_info cannot hold it.
+    pub cr2: u64,
+    /// I/O permission bitmap: linear address in the guest.
+    pub iobmp: Vaddr,
+    /// Ports that the bitmap covers.
+    pub iobmp_limit: u32,
+    /// Keeps the size a multiple of 8.
+    pub _pad: u32,
+}
+
+impl PvState {
+    /// Whether the guest's kernel runs (or is about to).
+    pub fn in_kernel(&self) -> bool {
+        self.flags & IN_KERNEL != 0
+    }
+    /// The root table to run on.
+    pub fn root(&self) -> Maddr {
+        if self.in_kernel() { self.kernel_root } else { self.user_root }
+    }
+}

@@ -1,0 +1,148 @@
+//! Memory that a guest can change under us: accessors, never references to its bytes.
+
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+
+/// Bytes of a frame.
+pub const PAGE_SIZE: usize = 4096;
+
+/// One frame of machine memory. Every access is a single atomic one of the named width, so that a value is read once
+/// and then judged; offsets are in bytes, wrap within the frame and are aligned down to the width, so that no offset,
+/// however hostile, reaches outside.
+#[repr(C, align(4096))]
+pub struct SharedPage(UnsafeCell<[u8; PAGE_SIZE]>);
+
+// SAFETY: all accesses through `&SharedPage` are atomic.
+unsafe impl Sync for SharedPage {}
+// SAFETY: it owns plain bytes.
+unsafe impl Send for SharedPage {}
+
+macro_rules! accessors {
+    ($atomic:ident, $int:ty, $cell:ident, $load:ident, $store:ident, $cas:ident, $or:ident, $and:ident) => {
+        #[inline(always)]
+        fn $cell(&self, offset: usize) -> &$atomic {
+            const WIDTH: usize = size_of::<$int>();
+            let at = offset & (PAGE_SIZE - 1) & !(WIDTH - 1);
+            // SAFETY: `at` is inside the frame and aligned, and all accesses to these bytes are atomic.
+            unsafe { $atomic::from_ptr(self.0.get().cast::<u8>().add(at).cast::<$int>()) }
+        }
+        /// Reads once (acquire).
+        #[inline(always)]
+        pub fn $load(&self, offset: usize) -> $int {
+            self.$cell(offset).load(Ordering::Acquire)
+        }
+        /// Writes (release).
+        #[inline(always)]
+        pub fn $store(&self, offset: usize, value: $int) {
+            self.$cell(offset).store(value, Ordering::Release);
+        }
+        /// Compare and exchange: `Ok(old)` when it was `old`, else `Err(what it was)`.
+        #[inline(always)]
+        pub fn $cas(&self, offset: usize, old: $int, new: $int) -> Result<$int, $int> {
+            self.$cell(offset).compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst)
+        }
+        /// Sets bits; gives the value from before.
+        #[inline(always)]
+        pub fn $or(&self, offset: usize, bits: $int) -> $int {
+            self.$cell(offset).fetch_or(bits, Ordering::SeqCst)
+        }
+        /// Keeps only these bits; gives the value from before.
+        #[inline(always)]
+        pub fn $and(&self, offset: usize, bits: $int) -> $int {
+            self.$cell(offset).fetch_and(bits, Ordering::SeqCst)
+        }
+    };
+}
+
+impl SharedPage {
+    /// A frame of zeroes (host tests and simulation).
+    pub const fn zeroed() -> Self {
+        SharedPage(UnsafeCell::new([0; PAGE_SIZE]))
+    }
+
+    accessors!(AtomicU8, u8, cell8, load_u8, store_u8, cas_u8, or_u8, and_u8);
+    accessors!(AtomicU16, u16, cell16, load_u16, store_u16, cas_u16, or_u16, and_u16);
+    accessors!(AtomicU32, u32, cell32, load_u32, store_u32, cas_u32, or_u32, and_u32);
+    accessors!(AtomicU64, u64, cell64, load_u64, store_u64, cas_u64, or_u64, and_u64);
+
+    /// The frame as 512 page-table entries or words.
+    #[inline(always)]
+    pub fn words(&self) -> &[AtomicU64; PAGE_SIZE / 8] {
+        // SAFETY: same size and alignment; all accesses to these bytes are atomic.
+        unsafe { &*self.0.get().cast::<[AtomicU64; PAGE_SIZE / 8]>() }
+    }
+
+    /// Writes zeroes over the whole frame.
+    pub fn zero(&self) {
+        for word in self.words() {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Copies another frame's contents here, word by word.
+    pub fn copy_from(&self, other: &SharedPage) {
+        for (to, from) in self.words().iter().zip(other.words()) {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
+    /// Copies out `buf.len()` bytes from `offset`, as far as the frame goes; gives how many.
+    pub fn read(&self, offset: usize, buf: &mut [u8]) -> usize {
+        let len = buf.len().min(PAGE_SIZE.saturating_sub(offset));
+        let mut at = 0;
+        while at < len {
+            let pos = offset + at;
+            if pos % 8 == 0 && len - at >= 8 {
+                buf[at..at + 8].copy_from_slice(&self.load_u64(pos).to_le_bytes());
+                at += 8;
+            } else {
+                buf[at] = self.load_u8(pos);
+                at += 1;
+            }
+        }
+        len
+    }
+
+    /// Copies `buf` to `offset`, as far as the frame goes; gives how many bytes.
+    pub fn write(&self, offset: usize, buf: &[u8]) -> usize {
+        let len = buf.len().min(PAGE_SIZE.saturating_sub(offset));
+        let mut at = 0;
+        while at < len {
+            let pos = offset + at;
+            if pos % 8 == 0 && len - at >= 8 {
+                let mut word = [0; 8];
+                word.copy_from_slice(&buf[at..at + 8]);
+                self.store_u64(pos, u64::from_le_bytes(word));
+                at += 8;
+            } else {
+                self.store_u8(pos, buf[at]);
+                at += 1;
+            }
+        }
+        len
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_offset_reaches_outside_the_frame() {
+        let page = SharedPage::zeroed();
+        page.store_u64(usize::MAX, 1);
+        assert_eq!(page.load_u64(4088), 1);
+        page.store_u32(4097, 7);
+        assert_eq!(page.load_u32(0), 7);
+    }
+
+    #[test]
+    fn read_and_write_stop_at_the_end() {
+        let page = SharedPage::zeroed();
+        assert_eq!(page.write(4090, &[1; 10]), 6);
+        let mut buf = [0; 10];
+        assert_eq!(page.read(4089, &mut buf), 7);
+        assert_eq!(buf, [0, 1, 1, 1, 1, 1, 1, 0, 0, 0]);
+        assert_eq!(page.read(5000, &mut buf), 0);
+    }
+}
