@@ -6,9 +6,11 @@
 extern crate alloc;
 
 mod lock;
+mod once;
 mod page;
 mod shared;
 
 pub use lock::{Guard, Lock, Rank, rank};
+pub use once::OnceBox;
 pub use page::{PAGE_SIZE, SharedPage};
 pub use shared::Shared;

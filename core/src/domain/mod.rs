@@ -11,8 +11,10 @@ pub use vcpu::{Saved, TrapGate, Vcpu};
 use crate::cpu::AtomicCpuMask;
 use crate::platform::Platform;
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use ferroxen_sync::{Lock, Shared, rank};
+use ferroxen_sync::{OnceBox, Shared};
+use xen_abi::Errno;
 
 /// A domain's number, as hypercalls name it (`domid_t`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -41,7 +43,7 @@ pub struct Domain<P: Platform> {
     pub privileged: bool,
     /// Number of vcpu slots.
     pub max_vcpus: u32,
-    vcpus: Lock<rank::DomainLife, Box<[Option<Shared<Vcpu<P>>>]>>,
+    vcpus: Box<[OnceBox<Shared<Vcpu<P>>>]>,
     /// Machine frame of the shared-info page.
     pub shared_info: AtomicU64,
     /// CPUs whose TLB may hold translations of this domain.
@@ -68,10 +70,47 @@ pub struct PageCount {
 }
 
 impl<P: Platform> Domain<P> {
-    /// The vcpu with this number, if it was created.
-    pub fn vcpu(&self, id: u32) -> Option<Shared<Vcpu<P>>> {
-        self.vcpus.lock().get(usize::try_from(id).ok()?)?.clone()
+    /// A domain without vcpus, memory or shared-info page.
+    pub fn try_new(id: DomId, max_vcpus: u32, privileged: bool) -> Result<Self, Errno> {
+        let count = usize::try_from(max_vcpus).ok().filter(|n| (1..=MAX_VCPUS).contains(n)).ok_or(Errno::EINVAL)?;
+        let mut vcpus = Vec::new();
+        vcpus.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+        vcpus.resize_with(count, OnceBox::new);
+        Ok(Domain {
+            id,
+            privileged,
+            max_vcpus,
+            vcpus: vcpus.into_boxed_slice(),
+            shared_info: AtomicU64::new(0),
+            dirty_cpus: AtomicCpuMask::default(),
+            vm_assist: AtomicU64::new(0),
+            pause_count: AtomicU64::new(0),
+            shutdown: AtomicU8::new(0),
+            dying: AtomicBool::new(false),
+            pages: PageCount::default(),
+        })
     }
+
+    /// Fills a vcpu slot: `EINVAL` for a number out of range, `EEXIST` if it is full, `ENOMEM`.
+    pub fn create_vcpu(&self, id: u32) -> Result<&Shared<Vcpu<P>>, Errno> {
+        let slot = usize::try_from(id).ok().and_then(|at| self.vcpus.get(at)).ok_or(Errno::EINVAL)?;
+        if slot.get().is_some() {
+            return Err(Errno::EEXIST);
+        }
+        let vcpu = Shared::try_new(Vcpu::new(id, self.id)).map_err(|_| Errno::ENOMEM)?;
+        slot.set(vcpu).map_err(|_| if slot.get().is_some() { Errno::EEXIST } else { Errno::ENOMEM })
+    }
+
+    /// The vcpu with this number, if it was created. Takes no lock.
+    pub fn vcpu(&self, id: u32) -> Option<&Shared<Vcpu<P>>> {
+        self.vcpus.get(usize::try_from(id).ok()?)?.get()
+    }
+
+    /// The vcpus that were created, in order.
+    pub fn vcpus(&self) -> impl Iterator<Item = &Shared<Vcpu<P>>> {
+        self.vcpus.iter().filter_map(OnceBox::get)
+    }
+
     /// Whether it is being torn down.
     pub fn is_dying(&self) -> bool {
         self.dying.load(Ordering::Acquire)

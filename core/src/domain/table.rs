@@ -15,6 +15,23 @@ impl<P: Platform> Default for DomainTable<P> {
 }
 
 impl<P: Platform> DomainTable<P> {
+    /// Adds a domain; gives it back when its number is taken or memory is exhausted.
+    pub fn insert(&self, domain: Shared<Domain<P>>) -> Result<(), Shared<Domain<P>>> {
+        let mut table = self.0.lock();
+        match table.binary_search_by_key(&domain.id, |other| other.id) {
+            Err(at) if table.try_reserve(1).is_ok() => {
+                table.insert(at, domain);
+                Ok(())
+            }
+            _ => Err(domain),
+        }
+    }
+    /// Takes the domain with this number out.
+    pub fn remove(&self, id: DomId) -> Option<Shared<Domain<P>>> {
+        let mut table = self.0.lock();
+        let at = table.binary_search_by_key(&id, |domain| domain.id).ok()?;
+        Some(table.remove(at))
+    }
     /// The domain with this number.
     pub fn get(&self, id: DomId) -> Option<Shared<Domain<P>>> {
         let table = self.0.lock();

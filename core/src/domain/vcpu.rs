@@ -42,7 +42,22 @@ pub struct TrapGate {
 }
 
 impl<P: Platform> Vcpu<P> {
-    /// Machine address of its `struct vcpu_info`.
+    /// A vcpu that never ran, without a `struct vcpu_info`.
+    pub fn new(id: u32, domid: DomId) -> Self {
+        Vcpu {
+            id,
+            domid,
+            info: AtomicU64::new(0),
+            saved: Lock::new(Saved::default()),
+            traps: core::array::from_fn(|_| TrapGate::default()),
+            platform: PhantomData,
+        }
+    }
+    /// Moves its `struct vcpu_info`; 0: it has none.
+    pub fn set_info(&self, info: Maddr) {
+        self.info.store(info.0, Ordering::Release);
+    }
+    /// Machine address of its `struct vcpu_info`; 0: it has none yet.
     pub fn info(&self) -> Maddr {
         Maddr(self.info.load(Ordering::Acquire))
     }
