@@ -1,0 +1,110 @@
+//! A machine as data, and the command line of QEMU that makes it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::ValueEnum;
+
+use crate::setup::Qemu;
+
+/// QEMU's chipset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Chipset {
+    // i440FX, IDE
+    Pc,
+    // ICH9, AHCI, PCI Express
+    Q35,
+}
+
+/// Where the console goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Console {
+    /// Our terminal, both ways.
+    Terminal,
+    /// Standard output, to be read by us.
+    Piped,
+}
+
+/// Everything QEMU is told.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// The chipset.
+    pub chipset: Chipset,
+    /// CPUs.
+    pub cpus: u32,
+    /// Memory in MiB.
+    pub memory: u32,
+    /// Count instructions: one is one nanosecond of guest time.
+    pub icount: bool,
+    /// Wait for a debugger on TCP port 1234.
+    pub gdb: bool,
+    /// QEMU's `-cpu`.
+    pub cpu: String,
+    /// What `-kernel` loads.
+    pub kernel: PathBuf,
+    /// Its command line.
+    pub append: String,
+    /// `-initrd` as QEMU reads it: modules with their command lines, separated by `,`.
+    pub initrd: Option<String>,
+    /// Raw disk images; writes are thrown away.
+    pub disks: Vec<PathBuf>,
+    /// A user-mode network with this model of card.
+    pub nic: Option<String>,
+    /// More arguments, as they are.
+    pub more: Vec<String>,
+    /// Where the console goes.
+    pub console: Console,
+    /// A copy of the console, for a terminal.
+    pub log: PathBuf,
+}
+
+impl Machine {
+    /// QEMU's command line; it runs in `dir`, where the names in `initrd` are.
+    pub fn command(&self, qemu: &Qemu, dir: &Path) -> Command {
+        let mut cmd = qemu.command();
+        cmd.current_dir(dir);
+        let chipset = match self.chipset {
+            Chipset::Pc => "pc",
+            Chipset::Q35 => "q35",
+        };
+        cmd.args(["-machine", chipset, "-accel", "tcg", "-cpu", &self.cpu]);
+        cmd.args(["-smp", &self.cpus.to_string(), "-m", &self.memory.to_string()]);
+        cmd.args(["-display", "none", "-no-reboot"]);
+        match self.console {
+            Console::Terminal => {
+                let log = self.log.to_string_lossy().replace(',', ",,");
+                cmd.args(["-echr", "0x1d", "-chardev"]);
+                cmd.arg(format!("stdio,id=con,mux=on,signal=off,logfile={log}"));
+                cmd.args(["-serial", "chardev:con", "-mon", "chardev=con,mode=readline"]);
+            }
+            Console::Piped => {
+                cmd.args(["-serial", "stdio", "-monitor", "none"]);
+            }
+        }
+        if self.icount {
+            cmd.args(["-icount", "shift=0,sleep=off"]);
+        }
+        if self.gdb {
+            cmd.args(["-gdb", "tcp:127.0.0.1:1234", "-S"]);
+        }
+        match &self.nic {
+            Some(model) => cmd.args(["-nic", &format!("user,model={model}")]),
+            None => cmd.args(["-nic", "none"]),
+        };
+        for disk in &self.disks {
+            let file = disk.to_string_lossy().replace(',', ",,");
+            cmd.args(["-drive", &format!("file={file},format=raw,if=virtio,snapshot=on")]);
+        }
+        cmd.arg("-kernel").arg(&self.kernel).args(["-append", &self.append]);
+        if let Some(initrd) = &self.initrd {
+            cmd.args(["-initrd", initrd]);
+        }
+        cmd.args(&self.more);
+        cmd
+    }
+}
+
+/// The CPU model that works: with x2APIC, QEMU under `-icount` dies of `Bad icount read`.
+pub fn default_cpu(icount: bool) -> &'static str {
+    if icount { "max,-x2apic" } else { "max" }
+}

@@ -1,0 +1,397 @@
+//! `./x boot`: one machine, from set-up to its end.
+
+mod machine;
+mod watch;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+pub use self::machine::Chipset;
+use self::machine::{Console, Machine, default_cpu};
+pub use self::watch::{End, Outcome, Show};
+use crate::initramfs::{self, Contents, Orders};
+use crate::kernel_image;
+use crate::paths::Paths;
+use crate::setup::{Kernel, KernelChoice, Parts, Qemu};
+use crate::{build, ui};
+
+/// Exit codes of `./x boot` that no command in dom0 had a part in.
+pub const EXIT_DIED: i32 = 125;
+/// The time was over.
+pub const EXIT_TIMEOUT: i32 = 124;
+
+/// What runs below the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hypervisor {
+    /// Ours, built now.
+    Ferroxen,
+    /// Debian's Xen 4.17.
+    Xen,
+    /// None: the kernel on the bare machine.
+    None,
+    /// A file.
+    File(PathBuf),
+}
+
+impl FromStr for Hypervisor {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "ferroxen" => Self::Ferroxen,
+            "xen" => Self::Xen,
+            "none" => Self::None,
+            file => Self::File(PathBuf::from(file)),
+        })
+    }
+}
+
+/// What `./x boot` is told.
+#[derive(Debug, Clone, Args)]
+pub struct BootArgs {
+    /// ferroxen, xen (Debian's 4.17), none (bare kernel), or a file
+    #[arg(long, default_value = "ferroxen", value_name = "ferroxen|xen|none|PATH")]
+    pub hypervisor: Hypervisor,
+    /// dom0's kernel: 6.1, 6.12, 5.10 (Debian's), or a file
+    #[arg(long, default_value = "6.1", value_name = "VERSION|FILE")]
+    pub kernel: KernelChoice,
+    /// Unpack the kernel on the host first
+    #[arg(long)]
+    pub uncompressed: bool,
+    /// QEMU's machine
+    #[arg(long, value_enum, default_value = "pc")]
+    pub machine: Chipset,
+    /// CPUs [default: 2, with --icount 1]
+    #[arg(long)]
+    pub cpus: Option<u32>,
+    /// Memory in MiB
+    #[arg(long, default_value_t = 4096, value_name = "MIB")]
+    pub memory: u32,
+    /// QEMU's CPU model [default: max]
+    #[arg(long)]
+    pub cpu: Option<String>,
+    /// Count instructions: one takes one nanosecond of guest time
+    #[arg(long)]
+    pub icount: bool,
+    /// Wait for gdb on port 1234
+    #[arg(long)]
+    pub gdb: bool,
+    /// More options for the hypervisor
+    #[arg(long, default_value = "", allow_hyphen_values = true, value_name = "OPTIONS")]
+    pub cmdline: String,
+    /// More options for dom0's kernel (no commas: QEMU's -initrd has no escape for them)
+    #[arg(long, default_value = "", allow_hyphen_values = true, value_name = "OPTIONS")]
+    pub dom0_cmdline: String,
+    /// Boot this test guest as the only module, without Linux
+    #[arg(long, value_name = "ELF")]
+    pub guest: Option<PathBuf>,
+    /// Start Debian's Xen tools in dom0 (only with a hypervisor)
+    #[arg(long, value_name = "debian", value_parser = ["debian"])]
+    pub tools: Option<String>,
+    /// Put a file of this machine into the initramfs
+    #[arg(long, value_name = "GUEST=HOST")]
+    pub file: Vec<String>,
+    /// A raw disk image as a virtio disk; writes are thrown away
+    #[arg(long, value_name = "IMAGE")]
+    pub disk: Vec<PathBuf>,
+    /// A network card with a user-mode network (e1000, virtio-net-pci, igb ...)
+    #[arg(long, value_name = "MODEL")]
+    pub nic: Option<String>,
+    /// One more argument for QEMU
+    #[arg(long, allow_hyphen_values = true, value_name = "ARG")]
+    pub qemu: Vec<String>,
+    /// Seconds until a machine that is not interactive is given up
+    #[arg(long, default_value_t = 300, value_name = "S")]
+    pub timeout: u64,
+    /// Where the console is logged [default: target/boot/console.log]
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Run these commands in dom0, print their output, exit with their status
+    #[arg(long, value_name = "COMMANDS")]
+    pub exec: Option<String>,
+    /// With --exec: show the whole console
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// The micro-benchmark /bin/fxbench in the initramfs
+    #[arg(long)]
+    pub fxbench: bool,
+    /// Print QEMU's command line and stop
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+impl Default for BootArgs {
+    fn default() -> Self {
+        Self {
+            hypervisor: Hypervisor::Ferroxen,
+            kernel: KernelChoice::Debian61,
+            uncompressed: false,
+            machine: Chipset::Pc,
+            cpus: None,
+            memory: 4096,
+            cpu: None,
+            icount: false,
+            gdb: false,
+            cmdline: String::new(),
+            dom0_cmdline: String::new(),
+            guest: None,
+            tools: None,
+            file: Vec::new(),
+            disk: Vec::new(),
+            nic: None,
+            qemu: Vec::new(),
+            timeout: 300,
+            log: None,
+            exec: None,
+            verbose: false,
+            fxbench: false,
+            dry_run: false,
+        }
+    }
+}
+
+/// `./x boot`. Returns the exit status.
+pub fn main(paths: &Paths, args: &BootArgs) -> Result<i32> {
+    let interactive = args.exec.is_none() && args.guest.is_none();
+    let prepared = prepare(paths, args, if interactive { Console::Terminal } else { Console::Piped })?;
+    if args.dry_run {
+        println!("{:?}", prepared.command);
+        return Ok(0);
+    }
+    if interactive {
+        return interact(prepared, args);
+    }
+    let show = if args.verbose || args.guest.is_some() { Show::Console } else { Show::Output };
+    let log = prepared.log.clone();
+    let outcome = finish(prepared, args.timeout, show)?;
+    Ok(report(&outcome, args, &log, show))
+}
+
+/// Boots without a terminal and without printing; for tests and benchmarks.
+pub fn quiet(paths: &Paths, args: &BootArgs) -> Result<Outcome> {
+    finish(prepare(paths, args, Console::Piped)?, args.timeout, Show::Nothing)
+}
+
+fn finish(prepared: Prepared, timeout: u64, show: Show) -> Result<Outcome> {
+    watch::watch(prepared.command, Duration::from_secs(timeout), &prepared.log, show)
+}
+
+/// Says how a machine without a terminal ended, and turns that into an exit status.
+fn report(outcome: &Outcome, args: &BootArgs, log: &Path, show: Show) -> i32 {
+    let log = log.display();
+    let tail = |why: &str| {
+        if show != Show::Console {
+            eprintln!("--- the console's last lines ---");
+            for line in outcome.tail(40) {
+                eprintln!("{line}");
+            }
+        }
+        eprintln!("{} {why}; whole console: {log}", ui::styled("1;31", "error:"));
+    };
+    match &outcome.end {
+        End::Exec(status) => {
+            if !outcome.powered_off {
+                ui::note(format!("dom0 did not power the machine off after the commands; console: {log}"));
+            }
+            *status
+        }
+        End::Off if args.guest.is_some() => 0,
+        End::Off => {
+            tail("the machine went off or reset before the commands had ended");
+            EXIT_DIED
+        }
+        End::Panic(line) => {
+            tail(&format!("the machine died: {line}"));
+            EXIT_DIED
+        }
+        End::Timeout => {
+            tail(&format!("no end after {} s (--timeout gives it more)", args.timeout));
+            EXIT_TIMEOUT
+        }
+    }
+}
+
+fn interact(mut prepared: Prepared, args: &BootArgs) -> Result<i32> {
+    ui::step("booting; Ctrl-] x ends QEMU, Ctrl-] c switches to its monitor");
+    if args.gdb {
+        ui::note("QEMU waits: gdb dist/ferroxen.debug -ex 'target remote :1234'");
+    }
+    let status = prepared
+        .command
+        .stdin(Stdio::inherit())
+        .status()
+        .with_context(|| format!("cannot start {:?}", prepared.command))?;
+    eprintln!();
+    ui::note(format!("the console is logged in {}", prepared.log.display()));
+    Ok(status.code().unwrap_or(EXIT_DIED))
+}
+
+/// A machine that is ready to be started; its folder goes away with it.
+struct Prepared {
+    command: Command,
+    log: PathBuf,
+    _dir: Scratch,
+}
+
+fn prepare(paths: &Paths, args: &BootArgs, console: Console) -> Result<Prepared> {
+    let cpus = args.cpus.unwrap_or(if args.icount { 1 } else { 2 });
+    if args.icount && cpus > 1 && args.cpu.as_deref().is_none_or(|cpu| !cpu.contains("-x2apic")) {
+        ui::note("with --icount, several CPUs share one thread");
+    }
+    for (option, value) in [("--dom0-cmdline", &args.dom0_cmdline)] {
+        if value.contains(',') {
+            bail!("{option} may not contain a comma: QEMU's -initrd separates modules with it");
+        }
+    }
+    let qemu = Qemu::find(paths)?;
+    if qemu.major < 10 && args.hypervisor != Hypervisor::None {
+        ui::note(format!("QEMU {} has known faults with hypervisors; 10 is better", qemu.version));
+    }
+    let dir = Scratch::new()?;
+    let hypervisor = match &args.hypervisor {
+        Hypervisor::Ferroxen => Some(build::hypervisor(paths)?),
+        Hypervisor::Xen => Some(Parts::new(paths).xen()?),
+        Hypervisor::File(file) => {
+            Some(fs::canonicalize(file).with_context(|| format!("no hypervisor {}", file.display()))?)
+        }
+        Hypervisor::None => None,
+    };
+    let log = log_file(paths, args)?;
+    let mut machine = Machine {
+        chipset: args.machine,
+        cpus,
+        memory: args.memory,
+        icount: args.icount,
+        gdb: args.gdb,
+        cpu: args.cpu.clone().unwrap_or_else(|| default_cpu(args.icount).to_owned()),
+        kernel: PathBuf::new(),
+        append: String::new(),
+        initrd: None,
+        disks: args.disk.iter().map(fs::canonicalize).collect::<Result<_, _>>().context("no such disk image")?,
+        nic: args.nic.clone(),
+        more: args.qemu.clone(),
+        console,
+        log: log.clone(),
+    };
+    let linux = match &args.guest {
+        Some(guest) => {
+            if hypervisor.is_none() {
+                bail!("--guest needs a hypervisor: --hypervisor ferroxen or xen");
+            }
+            dir.link(guest, "guest")?;
+            machine.initrd = Some("guest".to_owned());
+            None
+        }
+        None => Some(linux(paths, args, &dir)?),
+    };
+    let dom0_options = options(&["loglevel=7", &args.dom0_cmdline]);
+    match hypervisor {
+        Some(file) => {
+            machine.kernel = file;
+            machine.append = options(&[&xen_options(args, cpus), &args.cmdline]);
+            if linux.is_some() {
+                machine.initrd = Some(format!("vmlinuz console=hvc0 {dom0_options},initrd"));
+            }
+        }
+        None => {
+            machine.kernel = dir.path.join("vmlinuz");
+            machine.append = options(&["console=ttyS0,115200", &dom0_options]);
+            machine.initrd = Some("initrd".to_owned());
+        }
+    }
+    let command = machine.command(&qemu, &dir.path);
+    Ok(Prepared { command, log, _dir: dir })
+}
+
+/// Puts kernel and initrd into `dir`.
+fn linux(paths: &Paths, args: &BootArgs, dir: &Scratch) -> Result<Kernel> {
+    let kernel = Parts::new(paths).kernel(&args.kernel)?;
+    let image = if args.uncompressed && args.hypervisor != Hypervisor::None {
+        kernel_image::vmlinux(paths, &kernel)?
+    } else {
+        kernel.image.clone()
+    };
+    dir.link(&image, "vmlinuz")?;
+    let contents = Contents {
+        xen_tools: args.tools.is_some() && args.hypervisor != Hypervisor::None,
+        bench: args.fxbench,
+    };
+    let mut files = Vec::new();
+    for pair in &args.file {
+        let (guest, host) = pair.split_once('=').context("--file wants GUEST=HOST")?;
+        files.push((guest.to_owned(), PathBuf::from(host)));
+    }
+    let terminal = if args.exec.is_none() { terminal_size() } else { None };
+    let orders = Orders { exec: args.exec.clone(), terminal, files };
+    let base = initramfs::base(paths, &kernel, contents)?;
+    initramfs::compose(&base, &orders, contents, &dir.path.join("initrd"))?;
+    Ok(kernel)
+}
+
+fn xen_options(args: &BootArgs, cpus: u32) -> String {
+    let console = "com1=115200,8n1 console=com1 loglvl=all guest_loglvl=all";
+    if args.guest.is_some() {
+        return console.to_owned();
+    }
+    let dom0 = (args.memory / 2).clamp(256, 1024);
+    format!("dom0_mem={dom0}M,max:{dom0}M dom0_max_vcpus={cpus} {console}")
+}
+
+fn options(parts: &[&str]) -> String {
+    let words: Vec<&str> = parts.iter().flat_map(|part| part.split_whitespace()).collect();
+    words.join(" ")
+}
+
+fn log_file(paths: &Paths, args: &BootArgs) -> Result<PathBuf> {
+    match &args.log {
+        Some(file) => Ok(std::path::absolute(file)?),
+        None => {
+            let dir = paths.target.join("boot");
+            fs::create_dir_all(&dir)?;
+            Ok(dir.join("console.log"))
+        }
+    }
+}
+
+/// Rows and columns of our terminal, if there is one.
+fn terminal_size() -> Option<(u16, u16)> {
+    let text = Command::new("stty").arg("size").stdin(Stdio::inherit()).stderr(Stdio::null()).output().ok()?.stdout;
+    let text = String::from_utf8(text).ok()?;
+    let (rows, cols) = text.trim().split_once(' ')?;
+    let size = (rows.parse().ok()?, cols.parse().ok()?);
+    (size != (0, 0)).then_some(size)
+}
+
+/// A folder for one boot, with names that QEMU's `-initrd` can hold (no comma, no blank).
+struct Scratch {
+    path: PathBuf,
+}
+
+impl Scratch {
+    fn new() -> Result<Self> {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("ferroxen-boot-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self { path })
+    }
+
+    fn link(&self, file: &Path, name: &str) -> Result<()> {
+        let file = fs::canonicalize(file).with_context(|| format!("no file {}", file.display()))?;
+        std::os::unix::fs::symlink(file, self.path.join(name))?;
+        Ok(())
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}

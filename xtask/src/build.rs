@@ -1,0 +1,70 @@
+//! `./x build`: the hypervisor, as a user installs it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::paths::Paths;
+use crate::process::run;
+use crate::ui;
+
+/// The target of everything that runs without an operating system.
+pub const BARE_METAL: &str = "x86_64-unknown-none";
+
+/// What `./x build` is told.
+#[derive(Debug, Args)]
+pub struct BuildArgs {}
+
+/// `./x build`.
+pub fn main(paths: &Paths, _args: &BuildArgs) -> Result<i32> {
+    let file = hypervisor(paths)?;
+    let size = file.metadata()?.len() / 1024;
+    println!("{} ({size} KiB), symbols in {}.debug", file.display(), file.display());
+    Ok(0)
+}
+
+/// Builds the hypervisor into `dist/ferroxen`, its symbols beside it, and returns the path.
+pub fn hypervisor(paths: &Paths) -> Result<PathBuf> {
+    let built = bare_metal(paths, "ferroxen")?;
+    let elf = built.join("ferroxen");
+    if !elf.exists() {
+        bail!("cargo built no hypervisor: {} is not there", elf.display());
+    }
+    fs::create_dir_all(&paths.dist)?;
+    let to = paths.hypervisor();
+    let debug = paths.dist.join("ferroxen.debug");
+    fs::copy(&elf, &debug).with_context(|| format!("cannot write {}", debug.display()))?;
+    let fresh = paths.dist.join("ferroxen.new");
+    strip(&debug, &fresh)?;
+    fs::rename(&fresh, &to)?;
+    Ok(to)
+}
+
+/// Builds `package` for the bare machine and returns the folder that cargo puts it in.
+pub fn bare_metal(paths: &Paths, package: &str) -> Result<PathBuf> {
+    ui::step(format!("building {package} for {BARE_METAL}"));
+    let mut cmd = cargo(paths);
+    cmd.args(["build", "--quiet", "--release", "--target", BARE_METAL, "-p", package]);
+    run(&mut cmd).with_context(|| format!("{package} does not build"))?;
+    Ok(paths.target.join(BARE_METAL).join("release"))
+}
+
+/// cargo in the checkout, with nothing of the caller's environment that would change what is built.
+pub fn cargo(paths: &Paths) -> Command {
+    let mut cmd = Command::new("cargo");
+    cmd.current_dir(&paths.root);
+    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
+        cmd.env_remove(name);
+    }
+    // `xtask` itself runs under cargo's proxies: what they set for it is not for what it builds.
+    cmd.env("CARGO_TARGET_DIR", &paths.target);
+    cmd
+}
+
+fn strip(from: &std::path::Path, to: &std::path::Path) -> Result<()> {
+    fs::copy(from, to)?;
+    Ok(())
+}

@@ -1,0 +1,57 @@
+#!/bin/busybox sh
+# The first program of the initramfs of `./x boot`. Runs /exec and powers off, or gives a shell.
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/root TERM=linux
+bb=/bin/busybox
+$bb mkdir -p /proc /sys /dev /run /tmp /root /mnt
+$bb mount -t proc proc /proc
+$bb mount -t sysfs sys /sys
+$bb mount -t devtmpfs dev /dev
+$bb mkdir -p /dev/pts /dev/shm
+$bb mount -t devpts devpts /dev/pts
+$bb mount -t tmpfs tmpfs /dev/shm
+$bb mount -t tmpfs tmpfs /run
+$bb mount -t tmpfs tmpfs /tmp
+$bb --install -s
+[ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
+hostname dom0
+ip link set lo up
+[ -f /etc/boot.conf ] && . /etc/boot.conf
+
+on=hardware
+if [ -r /sys/hypervisor/type ]; then
+	on="$(cat /sys/hypervisor/type) $(cat /sys/hypervisor/version/major).$(cat /sys/hypervisor/version/minor)$(cat /sys/hypervisor/version/extra)"
+	for m in $(cat /etc/modules.xen); do modprobe -q "$m" 2>/dev/null; done
+	[ -d /proc/xen ] && mount -t xenfs xenfs /proc/xen
+fi
+for m in /sys/bus/pci/devices/*/modalias; do
+	[ -r "$m" ] && modprobe -q "$(cat "$m")" 2>/dev/null
+done
+for m in /sys/bus/virtio/devices/*/modalias; do
+	[ -r "$m" ] && modprobe -q "$(cat "$m")" 2>/dev/null
+done
+if [ -e /sys/class/scsi_host/host0 ]; then modprobe -q sd_mod; modprobe -q sr_mod; fi
+
+if [ -n "$XEN_TOOLS" ] && [ -d /proc/xen ]; then
+	. /etc/start-xen-tools
+fi
+
+dmesg -n "${PRINTK:-4}"
+echo
+echo "@@ferroxen dom0-up@@ Linux $(uname -r), $(nproc) CPUs, $(awk '/MemTotal/ { print int($2 / 1024) }' /proc/meminfo) MiB, on $on"
+
+if [ -f /exec ]; then
+	echo "@@ferroxen exec-begin@@"
+	sh /exec </dev/null 2>&1
+	status=$?
+	echo
+	echo "@@ferroxen exec-end $status@@"
+else
+	tty=$(sed 's/.* //' /sys/class/tty/console/active)
+	[ -n "$ROWS" ] && stty rows "$ROWS" cols "$COLS" <"/dev/$tty"
+	echo 'Leave with `poweroff` or `exit`.'
+	while [ ! -c "/dev/$tty" ]; do sleep 1; done
+	setsid -c sh -l <"/dev/$tty" >"/dev/$tty" 2>&1
+fi
+sync
+poweroff -f
+sleep 60

@@ -1,0 +1,12 @@
+//! Set-up: each part is looked for first, fetched only when missing, and announced before it is.
+//!
+//! The Rust toolchain is not here, because xtask is built with it: see `xtask/toolchain.sh`.
+
+mod archive;
+mod parts;
+mod qemu;
+mod system;
+
+pub use parts::{Kernel, KernelChoice, Parts, XenTools};
+pub use qemu::Qemu;
+pub use system::ensure_test_packages;

@@ -1,0 +1,208 @@
+//! The parts of a machine that come from Debian and live in the cache: kernels, Debian's Xen,
+//! busybox.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+
+use super::archive::{Archive, Suite};
+use crate::paths::Paths;
+use crate::ui;
+
+/// Packages with Xen's tools and every library that they load.
+const XEN_TOOLS: &[&str] = &[
+    "xen-utils-4.17",
+    "xen-utils-common",
+    "xenstore-utils",
+    "libxencall1",
+    "libxendevicemodel1",
+    "libxenevtchn1",
+    "libxenforeignmemory1",
+    "libxengnttab1",
+    "libxenhypfs1",
+    "libxenmisc4.17",
+    "libxenstore4",
+    "libxentoolcore1",
+    "libxentoollog1",
+    "libc6",
+    "libfdt1",
+    "libncurses6",
+    "libnl-3-200",
+    "libnl-route-3-200",
+    "libtinfo6",
+    "libuuid1",
+    "libyajl2",
+    "zlib1g",
+    "liblzma5",
+    "libbz2-1.0",
+    "libzstd1",
+    "liblzo2-2",
+];
+
+/// Which kernel `--kernel` asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KernelChoice {
+    /// Debian 12's own.
+    Debian61,
+    /// The one of bookworm-backports.
+    Debian612,
+    /// Debian 11's.
+    Debian510,
+    /// The cloud flavour of 6.1, which cannot be dom0.
+    Cloud,
+    /// A file: bzImage or ELF.
+    File(PathBuf),
+}
+
+impl FromStr for KernelChoice {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "6.1" => Self::Debian61,
+            "6.12" => Self::Debian612,
+            "5.10" => Self::Debian510,
+            "cloud" => Self::Cloud,
+            file => Self::File(PathBuf::from(file)),
+        })
+    }
+}
+
+/// A kernel and the modules that belong to it.
+#[derive(Debug, Clone)]
+pub struct Kernel {
+    /// bzImage or ELF.
+    pub image: PathBuf,
+    /// `lib/modules/VERSION`, if there is one for this kernel.
+    pub modules: Option<PathBuf>,
+    /// The release (`6.1.0-56-amd64`), or the file's name.
+    pub release: String,
+}
+
+/// Debian's Xen tools, unpacked.
+#[derive(Debug, Clone)]
+pub struct XenTools {
+    /// The root of the unpacked packages.
+    pub root: PathBuf,
+}
+
+/// Gets parts into the cache.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    paths: &'a Paths,
+}
+
+impl<'a> Parts<'a> {
+    /// Parts in the cache of `paths`.
+    pub fn new(paths: &'a Paths) -> Self {
+        Self { paths }
+    }
+
+    /// busybox, statically linked.
+    pub fn busybox(&self) -> Result<PathBuf> {
+        let root = self.unpacked("busybox", Suite::Bookworm, &["busybox-static"], "busybox (0.9 MB)")?;
+        ["bin/busybox", "usr/bin/busybox"]
+            .iter()
+            .map(|at| root.join(at))
+            .find(|file| file.exists())
+            .with_context(|| format!("busybox-static in {} holds no busybox; remove that folder", root.display()))
+    }
+
+    /// The kernel that was asked for, with its modules.
+    pub fn kernel(&self, choice: &KernelChoice) -> Result<Kernel> {
+        let (name, suite, meta, size) = match choice {
+            KernelChoice::Debian61 => ("kernel-6.1", Suite::Bookworm, "linux-image-amd64", "70 MB"),
+            KernelChoice::Debian612 => ("kernel-6.12", Suite::BookwormBackports, "linux-image-amd64", "100 MB"),
+            KernelChoice::Debian510 => ("kernel-5.10", Suite::Bullseye, "linux-image-amd64", "70 MB"),
+            KernelChoice::Cloud => ("kernel-cloud", Suite::Bookworm, "linux-image-cloud-amd64", "30 MB"),
+            KernelChoice::File(file) => return kernel_file(file),
+        };
+        let root = self.paths.cache.join(name);
+        if !root.exists() {
+            ui::step(format!("downloading Debian's kernel package ({size}) and unpacking it into the cache"));
+            let archive = Archive::open(self.paths, suite)?;
+            let meta = if suite == Suite::BookwormBackports { format!("{meta}/bookworm-backports") } else { meta.to_owned() };
+            let package = archive.depends(&meta, "linux-image-")?;
+            archive.unpack(&[&package], &root)?;
+        }
+        kernel_in(&root)
+    }
+
+    /// Debian's Xen 4.17 hypervisor, unzipped: a Multiboot 1 ELF.
+    pub fn xen(&self) -> Result<PathBuf> {
+        let root =
+            self.unpacked("xen-4.17", Suite::Bookworm, &["xen-hypervisor-4.17-amd64"], "Debian's Xen hypervisor (2 MB)")?;
+        let elf = root.join("xen-4.17.elf");
+        if !elf.exists() {
+            let packed = File::open(root.join("boot/xen-4.17-amd64.gz"))
+                .context("Debian's Xen package holds no boot/xen-4.17-amd64.gz")?;
+            let fresh = root.join(format!("xen.new-{}", std::process::id()));
+            io::copy(&mut flate2::read::GzDecoder::new(packed), &mut File::create(&fresh)?)?;
+            fs::rename(fresh, &elf)?;
+        }
+        Ok(elf)
+    }
+
+    /// Debian's Xen 4.17 tools with their libraries.
+    pub fn xen_tools(&self) -> Result<XenTools> {
+        let root =
+            self.unpacked("xen-tools-4.17", Suite::Bookworm, XEN_TOOLS, "Debian's Xen tools and libraries (8 MB)")?;
+        Ok(XenTools { root })
+    }
+
+    fn unpacked(&self, name: &str, suite: Suite, packages: &[&str], what: &str) -> Result<PathBuf> {
+        let root = self.paths.cache.join(name);
+        if !root.exists() {
+            ui::step(format!("downloading {what} and unpacking it into the cache"));
+            Archive::open(self.paths, suite)
+                .and_then(|archive| archive.unpack(packages, &root))
+                .with_context(|| format!("cannot get {}", packages.join(" ")))?;
+        }
+        Ok(root)
+    }
+}
+
+/// The one kernel of an unpacked linux-image package.
+fn kernel_in(root: &Path) -> Result<Kernel> {
+    let image = first_with_prefix(&root.join("boot"), "vmlinuz-")?;
+    let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let release = name.trim_start_matches("vmlinuz-").to_owned();
+    let modules = ["lib/modules", "usr/lib/modules"]
+        .iter()
+        .map(|at| root.join(at).join(&release))
+        .find(|dir| dir.is_dir());
+    Ok(Kernel { image, modules, release })
+}
+
+/// A kernel by file name; its modules are looked for where distributions put them.
+fn kernel_file(file: &Path) -> Result<Kernel> {
+    let image = fs::canonicalize(file).with_context(|| {
+        format!("no kernel {} (give a file, or one of 6.1, 6.12, 5.10, cloud)", file.display())
+    })?;
+    let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if let Some(release) = name.strip_prefix("vmlinuz-") {
+        let above = image.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
+        let modules = [above.join("lib/modules"), above.join("usr/lib/modules"), PathBuf::from("/lib/modules")]
+            .into_iter()
+            .map(|dir| dir.join(release))
+            .find(|dir| dir.is_dir());
+        return Ok(Kernel { image: image.clone(), modules, release: release.to_owned() });
+    }
+    Ok(Kernel { image, modules: None, release: name })
+}
+
+fn first_with_prefix(dir: &Path, prefix: &str) -> Result<PathBuf> {
+    let entries = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix)))
+        .collect();
+    found.sort();
+    match found.into_iter().next() {
+        Some(path) => Ok(path),
+        None => bail!("{} holds no {prefix}*; remove {} and try again", dir.display(), dir.display()),
+    }
+}

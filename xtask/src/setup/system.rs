@@ -1,0 +1,69 @@
+//! Packages that must be installed on the machine itself, because programs built here use them.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::process::{run, which};
+use crate::ui;
+
+/// A file that shows that a package is there.
+struct Needed {
+    package: &'static str,
+    probe: fn() -> bool,
+    why: &'static str,
+}
+
+const TEST_PACKAGES: &[Needed] = &[
+    Needed { package: "gcc", probe: || which("cc").is_some(), why: "compiles the ABI's header check" },
+    Needed {
+        package: "libc6-dev",
+        probe: || Path::new("/usr/include/stdint.h").exists(),
+        why: "compiles the ABI's header check",
+    },
+    Needed {
+        package: "libxen-dev",
+        probe: || Path::new("/usr/include/xen/xen.h").exists(),
+        why: "Xen's public headers, the contract",
+    },
+    Needed { package: "binutils", probe: || which("objdump").is_some(), why: "reads the hypervisor's disassembly" },
+];
+
+/// Installs what the tests and checks need beyond the toolchain.
+pub fn ensure_test_packages() -> Result<()> {
+    let missing: Vec<&Needed> = TEST_PACKAGES.iter().filter(|needed| !(needed.probe)()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = missing.iter().map(|needed| needed.package).collect();
+    for needed in &missing {
+        ui::step(format!("needed on this machine: {} ({})", needed.package, needed.why));
+    }
+    if which("apt-get").is_none() {
+        bail!("this machine has no apt: install the like of {} and try again", names.join(", "));
+    }
+    ui::step(format!("installing {}", names.join(" ")));
+    let install = || -> Result<()> { run(as_root()?.args(["apt-get", "install", "-y", "-q", "--no-install-recommends", "--no-remove"]).args(&names)) };
+    if install().is_err() {
+        run(as_root()?.args(["apt-get", "update", "-q"]))?;
+        install().with_context(|| format!("`apt-get install {}` did not work; run it yourself to see why", names.join(" ")))?;
+    }
+    Ok(())
+}
+
+/// `env`, run as root: directly, or through sudo.
+fn as_root() -> Result<Command> {
+    let root = crate::process::output(Command::new("id").arg("-u"))?.trim() == "0";
+    let mut cmd = if root {
+        Command::new("env")
+    } else if which("sudo").is_some() {
+        let mut sudo = Command::new("sudo");
+        sudo.arg("env");
+        sudo
+    } else {
+        bail!("not root and no sudo: run this once as root")
+    };
+    cmd.arg("DEBIAN_FRONTEND=noninteractive");
+    Ok(cmd)
+}
