@@ -12,6 +12,12 @@ $bb mount -t tmpfs tmpfs /dev/shm
 $bb mount -t tmpfs tmpfs /run
 $bb mount -t tmpfs tmpfs /tmp
 $bb --install -s
+# As the first program is a shell, nobody listens to busybox's polite forms.
+for end in poweroff reboot halt; do
+	rm -f "/sbin/$end"
+	printf '#!/bin/sh\nsync\nexec /bin/busybox %s -f\n' "$end" >"/sbin/$end"
+	chmod 755 "/sbin/$end"
+done
 [ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
 hostname dom0
 ip link set lo up
@@ -52,6 +58,5 @@ else
 	while [ ! -c "/dev/$tty" ]; do sleep 1; done
 	setsid -c sh -l <"/dev/$tty" >"/dev/$tty" 2>&1
 fi
-sync
-poweroff -f
+poweroff
 sleep 60
