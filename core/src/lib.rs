@@ -10,8 +10,11 @@ pub mod cpu;
 pub mod ctx;
 pub mod domain;
 pub mod hypercall;
+pub mod memory;
 pub mod platform;
 pub mod pv;
+#[cfg(test)]
+pub mod testing;
 
 pub use ctx::Ctx;
 pub use domain::{DomId, Domain, Vcpu};

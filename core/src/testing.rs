@@ -1,0 +1,165 @@
+//! A machine in a process, for the tests of this crate: frames on the heap, one flat guest address space, faults and
+//! preemption on demand. It is honest about flushes: [`Platform::flushed_since`] tells what really was flushed.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use crate::addr::{Mfn, Vaddr};
+use crate::cpu::{CpuId, CpuMask};
+use crate::platform::{Fault, Flush, Level, Platform};
+use ferroxen_sync::SharedPage;
+use std::sync::Mutex;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// CPUs of the machine.
+pub const CPUS: usize = 4;
+/// Where the guest's flat memory begins.
+pub const GUEST_BASE: u64 = 0x10_0000;
+
+/// The machine.
+pub struct TestPlatform {
+    frames: Vec<OnceLock<Box<SharedPage>>>,
+    m2p: Vec<AtomicU64>,
+    guest: Mutex<Vec<u8>>,
+    /// Copies to and from the guest that succeed before one fails; `u64::MAX`: all do.
+    pub copies_left: AtomicU64,
+    /// Safe points that pass before preemption is pending; `u64::MAX`: never.
+    pub polls_left: AtomicU64,
+    /// Nanoseconds since boot.
+    pub time: AtomicU64,
+    stamp: AtomicU32,
+    last_flush: [AtomicU32; CPUS],
+    /// Every flush: who asked, which CPUs, what.
+    pub flushes: Mutex<Vec<(CpuId, CpuMask, Flush)>>,
+    /// CPUs that were kicked.
+    pub kicks: Mutex<Vec<CpuId>>,
+    /// Console lines.
+    pub lines: Mutex<Vec<String>>,
+}
+
+impl TestPlatform {
+    /// A machine with `frames` frames of zeroes and `guest` bytes of guest memory at [`GUEST_BASE`].
+    pub fn new(frames: usize, guest: usize) -> Self {
+        TestPlatform {
+            frames: (0..frames).map(|_| OnceLock::new()).collect(),
+            m2p: (0..frames).map(|_| AtomicU64::new(u64::MAX)).collect(),
+            guest: Mutex::new(vec![0; guest]),
+            copies_left: AtomicU64::new(u64::MAX),
+            polls_left: AtomicU64::new(u64::MAX),
+            time: AtomicU64::new(0),
+            stamp: AtomicU32::new(1),
+            last_flush: [const { AtomicU32::new(0) }; CPUS],
+            flushes: Mutex::new(Vec::new()),
+            kicks: Mutex::new(Vec::new()),
+            lines: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Whether anybody ever looked at the frame.
+    pub fn touched(&self, mfn: Mfn) -> bool {
+        self.frames[mfn.0 as usize].get().is_some()
+    }
+
+    /// All of its CPUs.
+    pub fn all_cpus() -> CpuMask {
+        let mut mask = CpuMask::EMPTY;
+        (0..CPUS as u16).for_each(|cpu| mask.set(CpuId(cpu)));
+        mask
+    }
+
+    /// The guest's memory at `at`.
+    pub fn peek<T: zerocopy::FromBytes>(&self, at: u64) -> T {
+        let guest = self.guest.lock().unwrap();
+        let at = (at - GUEST_BASE) as usize;
+        T::read_from_bytes(&guest[at..at + size_of::<T>()]).ok().unwrap()
+    }
+
+    /// Writes the guest's memory at `at`.
+    pub fn poke<T: zerocopy::IntoBytes + zerocopy::Immutable + ?Sized>(&self, at: u64, value: &T) {
+        let mut guest = self.guest.lock().unwrap();
+        let at = (at - GUEST_BASE) as usize;
+        guest[at..at + size_of_val(value)].copy_from_slice(value.as_bytes());
+    }
+
+    fn copy(&self, at: Vaddr, len: usize, mut each: impl FnMut(usize, &mut u8)) -> Result<(), Fault> {
+        if count_down(&self.copies_left) {
+            return Err(Fault { at });
+        }
+        let mut guest = self.guest.lock().unwrap();
+        for i in 0..len {
+            let address = at.0.wrapping_add(i as u64);
+            let byte = address.checked_sub(GUEST_BASE).and_then(|at| guest.get_mut(at as usize));
+            each(i, byte.ok_or(Fault { at: Vaddr(address) })?);
+        }
+        Ok(())
+    }
+}
+
+/// Counts down unless it is "never"; `true` once it is at 0.
+fn count_down(counter: &AtomicU64) -> bool {
+    match counter.load(Ordering::SeqCst) {
+        u64::MAX => false,
+        0 => true,
+        left => {
+            counter.store(left - 1, Ordering::SeqCst);
+            false
+        }
+    }
+}
+
+impl Platform for TestPlatform {
+    fn page(&self, mfn: Mfn) -> &SharedPage {
+        self.frames[mfn.0 as usize].get_or_init(|| Box::new(SharedPage::zeroed()))
+    }
+
+    fn copy_from_guest(&self, _cpu: CpuId, from: Vaddr, to: &mut [u8]) -> Result<(), Fault> {
+        self.copy(from, to.len(), |i, byte| to[i] = *byte)
+    }
+
+    fn copy_to_guest(&self, _cpu: CpuId, to: Vaddr, from: &[u8]) -> Result<(), Fault> {
+        self.copy(to, from.len(), |i, byte| *byte = from[i])
+    }
+
+    fn install_root_slots(&self, root: &SharedPage) {
+        (256..272).for_each(|slot| root.store_u64(slot * 8, 0xfe00_0000_0000_0000 | slot as u64));
+    }
+
+    fn m2p(&self, mfn: Mfn) -> u64 {
+        self.m2p[mfn.0 as usize].load(Ordering::SeqCst)
+    }
+
+    fn set_m2p(&self, mfn: Mfn, pfn: u64) {
+        self.m2p[mfn.0 as usize].store(pfn, Ordering::SeqCst);
+    }
+
+    fn flush(&self, cpu: CpuId, cpus: &CpuMask, what: Flush) {
+        if what == Flush::All {
+            let now = self.stamp.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
+            cpus.iter().for_each(|cpu| self.last_flush[usize::from(cpu.0)].store(now, Ordering::SeqCst));
+        }
+        self.flushes.lock().unwrap().push((cpu, *cpus, what));
+    }
+
+    fn tlb_stamp(&self) -> u32 {
+        self.stamp.load(Ordering::SeqCst)
+    }
+
+    fn flushed_since(&self, cpu: CpuId, stamp: u32) -> bool {
+        self.last_flush[usize::from(cpu.0)].load(Ordering::SeqCst) > stamp
+    }
+
+    fn now(&self) -> u64 {
+        self.time.load(Ordering::SeqCst)
+    }
+
+    fn preempt_pending(&self, _cpu: CpuId) -> bool {
+        count_down(&self.polls_left)
+    }
+
+    fn kick(&self, cpu: CpuId) {
+        self.kicks.lock().unwrap().push(cpu);
+    }
+
+    fn log(&self, _level: Level, text: core::fmt::Arguments<'_>) {
+        self.lines.lock().unwrap().push(text.to_string());
+    }
+}
