@@ -9,6 +9,7 @@ pub mod addr;
 pub mod cpu;
 pub mod ctx;
 pub mod domain;
+pub mod emulate;
 pub mod hypercall;
 pub mod memory;
 pub mod platform;

@@ -1,0 +1,513 @@
+use super::*;
+use std::collections::BTreeMap;
+
+/// A machine that remembers what was done to it. Guest memory is what `memory` holds; ports count their reads.
+#[derive(Default)]
+struct Machine {
+    memory: BTreeMap<u64, u8>,
+    segments: Vec<(SegmentName, Segment)>,
+    bitmap: BTreeMap<u32, u16>,
+    out: Vec<(u16, u8, u32)>,
+    reads: u32,
+    msrs: BTreeMap<u32, u64>,
+    crs: BTreeMap<u32, u64>,
+    drs: BTreeMap<u32, u64>,
+    xcr0: Option<u64>,
+    cache_flushes: u32,
+    invalidated: Vec<u64>,
+    preempt_after: Option<u32>,
+}
+
+impl PrivMachine for Machine {
+    fn segment(&mut self, name: SegmentName) -> Option<Segment> {
+        self.segments.iter().find(|(n, _)| *n == name).map(|(_, s)| *s)
+    }
+    fn io_bitmap(&mut self, offset: u32) -> Result<u16, Fault> {
+        self.bitmap.get(&offset).copied().ok_or(Fault { at: Vaddr(0) })
+    }
+    fn in_port(&mut self, port: u16, _width: u8) -> u32 {
+        self.reads += 1;
+        u32::from(port) << 16 | 0xab00 | self.reads
+    }
+    fn out_port(&mut self, port: u16, width: u8, value: u32) {
+        self.out.push((port, width, value));
+    }
+    fn read_guest(&mut self, at: Vaddr, to: &mut [u8]) -> Result<(), Fault> {
+        for (n, byte) in (0..).zip(to) {
+            let at = Vaddr(at.0 + n);
+            *byte = *self.memory.get(&at.0).ok_or(Fault { at })?;
+        }
+        Ok(())
+    }
+    fn write_guest(&mut self, at: Vaddr, from: &[u8]) -> Result<(), Fault> {
+        for (n, byte) in (0..).zip(from) {
+            let at = Vaddr(at.0 + n);
+            *self.memory.get_mut(&at.0).ok_or(Fault { at })? = *byte;
+        }
+        Ok(())
+    }
+    fn rdmsr(&mut self, msr: u32) -> Option<u64> {
+        self.msrs.get(&msr).copied()
+    }
+    fn wrmsr(&mut self, msr: u32, value: u64) -> Option<()> {
+        *self.msrs.get_mut(&msr)? = value;
+        Some(())
+    }
+    fn cpuid(&mut self, leaf: u32, subleaf: u32) -> [u32; 4] {
+        [leaf, subleaf, 0x1111, 0x2222]
+    }
+    fn read_cr(&mut self, n: u32) -> Option<u64> {
+        self.crs.get(&n).copied()
+    }
+    fn write_cr(&mut self, n: u32, value: u64) -> Option<()> {
+        *self.crs.get_mut(&n)? = value;
+        Some(())
+    }
+    fn read_dr(&mut self, n: u32) -> Option<u64> {
+        self.drs.get(&n).copied()
+    }
+    fn write_dr(&mut self, n: u32, value: u64) -> Option<()> {
+        *self.drs.get_mut(&n)? = value;
+        Some(())
+    }
+    fn xsetbv(&mut self, index: u32, value: u64) -> Option<()> {
+        (index == 0).then(|| self.xcr0 = Some(value))
+    }
+    fn rdtsc(&mut self) -> u64 {
+        0x1122_3344_5566_7788
+    }
+    fn tsc_aux(&mut self) -> u32 {
+        7
+    }
+    fn rdpmc(&mut self, index: u32) -> Option<u64> {
+        (index == 1).then_some(0x99)
+    }
+    fn write_back_caches(&mut self) {
+        self.cache_flushes += 1;
+    }
+    fn invlpg(&mut self, at: Vaddr) {
+        self.invalidated.push(at.0);
+    }
+    fn preempt_pending(&mut self) -> bool {
+        self.preempt_after.as_mut().is_some_and(|left| {
+            *left = left.saturating_sub(1);
+            *left == 0
+        })
+    }
+}
+
+const KERNEL: View =
+    View { mode: Mode::Bits64, kernel: true, iopl: 1, architectural_iopl: false, iobmp_limit: 0, tsd: false };
+const USER: View = View { kernel: false, ..KERNEL };
+const RIP: u64 = 0xffff_ffff_8100_0000;
+
+fn regs() -> Regs {
+    Regs { rip: RIP, rflags: 0x10202, rax: 0xaaaa_bbbb_cccc_dddd, rdx: 0x1234_5678_0000_0cf8, ..Regs::default() }
+}
+
+const DONE: Outcome = Outcome::Done { single_step: false };
+
+fn gp() -> Outcome {
+    Outcome::Raise(Exception::gp(0))
+}
+
+#[test]
+fn in_writes_only_the_width_that_it_names_and_moves_on() {
+    for (code, rax) in [
+        (&[0xec_u8][..], 0xaaaa_bbbb_cccc_dd01_u64),
+        (&[0x66, 0xed], 0xaaaa_bbbb_cccc_ab01),
+        (&[0xed], 0x0cf8_ab01),
+        (&[0xe5, 0x70], 0x0070_ab01),
+        (&[0x48, 0xed], 0x0cf8_ab01),
+    ] {
+        let (mut regs, mut machine) = (regs(), Machine::default());
+        assert_eq!(privileged_op(&mut regs, &KERNEL, code, &mut machine), DONE, "{code:x?}");
+        assert_eq!(regs.rax, rax, "{code:x?}");
+        assert_eq!(regs.rip, RIP + code.len() as u64);
+        assert_eq!(regs.rflags, 0x202, "RF is clear after an instruction");
+    }
+}
+
+#[test]
+fn out_gives_the_port_exactly_the_bytes_of_its_width() {
+    for (code, what) in [
+        (&[0xee_u8][..], (0xcf8, 1, 0xdd)),
+        (&[0x66, 0xef], (0xcf8, 2, 0xdddd)),
+        (&[0xef], (0xcf8, 4, 0xcccc_dddd)),
+        (&[0xe6, 0x80], (0x80, 1, 0xdd)),
+        (&[0x66, 0xe7, 0x80], (0x80, 2, 0xdddd)),
+    ] {
+        let (mut regs, mut machine) = (regs(), Machine::default());
+        assert_eq!(privileged_op(&mut regs, &KERNEL, code, &mut machine), DONE);
+        assert_eq!(machine.out, [what], "{code:x?}");
+    }
+}
+
+#[test]
+fn the_io_privilege_level_counts_from_one_unless_the_domain_asked_for_the_architectural_one() {
+    let allows = |kernel, iopl, architectural_iopl| View { kernel, iopl, architectural_iopl, ..KERNEL }.iopl_allows();
+    assert!(!allows(true, 0, false));
+    assert!(allows(true, 1, false));
+    assert!(allows(true, 0, true));
+    assert!(!allows(false, 2, false));
+    assert!(allows(false, 3, false));
+    assert!(allows(false, 3, true));
+}
+
+#[test]
+fn without_privilege_the_bitmap_decides_for_every_byte_of_the_access() {
+    let view = View { iopl: 0, iobmp_limit: 0x400, ..USER };
+    let run = |code: &[u8], port: u64, bitmap: &[(u32, u16)]| {
+        let mut machine = Machine { bitmap: bitmap.iter().copied().collect(), ..Machine::default() };
+        privileged_op(&mut Regs { rdx: port, ..regs() }, &view, code, &mut machine)
+    };
+    assert_eq!(run(&[0xec], 0x3f8, &[(0x7f, 0xfffe)]), DONE);
+    assert_eq!(run(&[0xec], 0x3f9, &[(0x7f, 0xfffe)]), gp());
+    assert_eq!(run(&[0xed], 0x3f8, &[(0x7f, 0xfff0)]), DONE);
+    assert_eq!(run(&[0xed], 0x3f8, &[(0x7f, 0xfff8)]), gp());
+    assert_eq!(run(&[0xed], 0x3fe, &[(0x7f, 0)]), gp(), "beyond the limit");
+    assert_eq!(run(&[0xed], 0xfffe, &[]), gp(), "the last port wraps nowhere");
+    assert_eq!(run(&[0xec], 0x10, &[]), gp(), "a bitmap that cannot be read allows nothing");
+    assert_eq!(run(&[0xed], 7, &[(0, 0xf87f)]), DONE, "an access may reach into the next byte of the bitmap");
+}
+
+#[test]
+fn cli_and_sti_change_nothing_where_the_level_allows_and_fault_elsewhere() {
+    for code in [[0xfa], [0xfb]] {
+        let mut r = regs();
+        assert_eq!(privileged_op(&mut r, &KERNEL, &code, &mut Machine::default()), DONE);
+        assert_eq!(r, Regs { rip: RIP + 1, rflags: 0x202, ..regs() });
+        let mut r = regs();
+        assert_eq!(privileged_op(&mut r, &View { iopl: 0, ..KERNEL }, &code, &mut Machine::default()), gp());
+        assert_eq!(r, regs(), "a fault leaves the registers");
+        assert_eq!(privileged_op(&mut r, &USER, &code, &mut Machine::default()), gp());
+    }
+}
+
+#[test]
+fn rep_insb_fills_memory_from_the_port() {
+    let mut machine = Machine { memory: (0x1000..0x1010).map(|at| (at, 0)).collect(), ..Machine::default() };
+    let mut r = Regs { rcx: 3, rdi: 0x1004, ..regs() };
+    assert_eq!(privileged_op(&mut r, &KERNEL, &[0xf3, 0x6c], &mut machine), DONE);
+    assert_eq!((r.rcx, r.rdi, r.rip), (0, 0x1007, RIP + 2));
+    assert_eq!([0x1003, 0x1004, 0x1005, 0x1006, 0x1007].map(|at| machine.memory[&at]), [0, 1, 2, 3, 0]);
+}
+
+#[test]
+fn a_repeated_string_stops_where_it_is_preempted_and_goes_on() {
+    let bytes = || (0x1000..0x1010).map(|at| (at, at as u8)).collect();
+    let mut machine = Machine { memory: bytes(), preempt_after: Some(2), ..Machine::default() };
+    let mut r = Regs { rcx: 4, rsi: 0x1000, ..regs() };
+    assert_eq!(privileged_op(&mut r, &KERNEL, &[0xf3, 0x66, 0x6f], &mut machine), Outcome::Again);
+    assert_eq!((r.rcx, r.rsi, r.rip), (2, 0x1004, RIP));
+    machine.preempt_after = None;
+    assert_eq!(privileged_op(&mut r, &KERNEL, &[0xf3, 0x66, 0x6f], &mut machine), DONE);
+    assert_eq!((r.rcx, r.rsi, r.rip), (0, 0x1008, RIP + 3));
+    assert_eq!(machine.out.iter().map(|o| o.2).collect::<Vec<_>>(), [0x100, 0x302, 0x504, 0x706]);
+}
+
+#[test]
+fn a_string_that_faults_keeps_the_iterations_before_and_reads_no_port_for_the_one_that_faults() {
+    let mut machine = Machine { memory: (0x1ffc..0x2000).map(|at| (at, 0)).collect(), ..Machine::default() };
+    let mut r = Regs { rcx: 8, rdi: 0x1ffe, ..regs() };
+    let outcome = privileged_op(&mut r, &KERNEL, &[0xf3, 0x6c], &mut machine);
+    assert_eq!(outcome, Outcome::Raise(Exception::pf(Vaddr(0x2000), true)));
+    assert_eq!((r.rcx, r.rdi, r.rip, machine.reads), (6, 0x2000, RIP, 2));
+}
+
+#[test]
+fn string_directions_address_sizes_and_empty_counts() {
+    let bytes = || (0x1000..0x1010).map(|at| (at, 0x40)).collect();
+    // DF: downwards.
+    let mut machine = Machine { memory: bytes(), ..Machine::default() };
+    let mut r = Regs { rsi: 0x1008, rflags: 0x402, ..regs() };
+    assert_eq!(privileged_op(&mut r, &KERNEL, &[0x6f], &mut machine), DONE);
+    assert_eq!((r.rsi, machine.out[0]), (0x1004, (0xcf8, 4, 0x4040_4040)));
+    // 32-bit addresses: only ESI and ECX count, and the upper halves are cleared.
+    let mut machine = Machine { memory: bytes(), ..Machine::default() };
+    let mut r = Regs { rsi: 0xdead_0000_0000_1000, rcx: 0xbeef_0000_0000_0002, ..regs() };
+    assert_eq!(privileged_op(&mut r, &KERNEL, &[0x67, 0xf3, 0x6e], &mut machine), DONE);
+    assert_eq!((r.rsi, r.rcx, machine.out.len()), (0x1002, 0, 2));
+    // No iteration: no port, no memory.
+    let mut machine = Machine::default();
+    let mut r = Regs { rcx: 0, ..regs() };
+    assert_eq!(privileged_op(&mut r, &KERNEL, &[0xf3, 0x6e], &mut machine), DONE);
+    assert_eq!((r.rip, machine.out.len()), (RIP + 2, 0));
+    // Non-canonical.
+    let mut r = Regs { rsi: 0x0000_7fff_ffff_ffff, ..regs() };
+    assert_eq!(privileged_op(&mut r, &KERNEL, &[0x6f], &mut machine), gp());
+}
+
+#[test]
+fn outs_through_gs_adds_its_base_and_32_bit_code_its_segment() {
+    let memory = (0x9000..0x9010).map(|at| (at, 1)).collect();
+    let mut machine =
+        Machine { memory, segments: vec![(SegmentName::Gs, Segment::flat(0x8000))], ..Machine::default() };
+    let mut r = Regs { rsi: 0x1000, ..regs() };
+    assert_eq!(privileged_op(&mut r, &KERNEL, &[0x65, 0x6e], &mut machine), DONE);
+
+    let view = View { mode: Mode::Bits32, iopl: 3, ..USER };
+    machine.segments = vec![(SegmentName::Ds, Segment { limit: 0xf, ..Segment::flat(0x9000) })];
+    let mut r = Regs { rsi: 0xffff_ffff_0000_000f, rip: 0xffff_ffff, ..regs() };
+    assert_eq!(privileged_op(&mut r, &view, &[0x6e], &mut machine), DONE);
+    assert_eq!((r.rsi, r.rip), (0x10, 0), "both wrap at 32 bits");
+    assert_eq!(privileged_op(&mut r, &view, &[0x6e], &mut machine), gp(), "beyond the limit");
+    assert_eq!(privileged_op(&mut r, &view, &[0x36, 0x6e], &mut machine), Outcome::Raise(Exception::ss(0)));
+}
+
+#[test]
+fn control_registers_are_the_kernels() {
+    let crs = || [(0, 0x8005_003b), (2, 0x77), (3, 0x1000), (4, 0x660)].into_iter().collect();
+    for (code, rax) in [([0x0f, 0x20, 0xc0], 0x8005_003b_u64), ([0x0f, 0x20, 0xd0], 0x77), ([0x0f, 0x20, 0xe0], 0x660)]
+    {
+        let mut machine = Machine { crs: crs(), ..Machine::default() };
+        let mut r = regs();
+        assert_eq!(privileged_op(&mut r, &KERNEL, &code, &mut machine), DONE);
+        assert_eq!((r.rax, r.rip), (rax, RIP + 3));
+        assert_eq!(privileged_op(&mut regs(), &USER, &code, &mut machine), gp());
+    }
+    let mut machine = Machine { crs: crs(), ..Machine::default() };
+    assert_eq!(privileged_op(&mut regs(), &KERNEL, &[0x0f, 0x22, 0xd8], &mut machine), DONE);
+    assert_eq!(machine.crs[&3], regs().rax);
+    assert_eq!(privileged_op(&mut regs(), &KERNEL, &[0x44, 0x0f, 0x20, 0xc0], &mut machine), gp(), "no CR8 here");
+    // CLTS, LMSW.
+    assert_eq!(privileged_op(&mut regs(), &KERNEL, &[0x0f, 0x06], &mut machine), DONE);
+    assert_eq!(machine.crs[&0], 0x8005_0033);
+    let mut r = Regs { rax: 0xffff_fff8, ..regs() };
+    assert_eq!(privileged_op(&mut r, &KERNEL, &[0x0f, 0x01, 0xf0], &mut machine), DONE);
+    assert_eq!(machine.crs[&0], 0x8005_0039, "LMSW cannot clear PE");
+    let mut r = regs();
+    assert_eq!(privileged_op(&mut r, &USER, &[0x66, 0x0f, 0x01, 0xe0], &mut machine), DONE);
+    assert_eq!(r.rax, 0xaaaa_bbbb_cccc_0039, "SMSW, which UMIP makes fault");
+}
+
+#[test]
+fn debug_registers_go_through_the_machine() {
+    let mut machine = Machine { drs: [(6, 0xffff_0ff0), (7, 0x400)].into_iter().collect(), ..Machine::default() };
+    let mut r = regs();
+    assert_eq!(privileged_op(&mut r, &KERNEL, &[0x0f, 0x21, 0xf3], &mut machine), DONE);
+    assert_eq!(r.rbx, 0xffff_0ff0);
+    assert_eq!(privileged_op(&mut Regs { rbx: 0x455, ..regs() }, &KERNEL, &[0x0f, 0x23, 0xfb], &mut machine), DONE);
+    assert_eq!(machine.drs[&7], 0x455);
+    assert_eq!(privileged_op(&mut regs(), &KERNEL, &[0x0f, 0x23, 0xe3], &mut machine), gp());
+}
+
+#[test]
+fn msrs_use_the_lower_halves_and_clear_the_upper() {
+    let mut machine = Machine { msrs: [(0xc000_0080, 0xd01)].into_iter().collect(), ..Machine::default() };
+    let mut r = Regs { rcx: 0xffff_ffff_c000_0080, ..regs() };
+    assert_eq!(privileged_op(&mut r, &KERNEL, &[0x0f, 0x32], &mut machine), DONE);
+    assert_eq!((r.rax, r.rdx), (0xd01, 0));
+    let mut r = Regs { rcx: 0xc000_0080, ..regs() };
+    assert_eq!(privileged_op(&mut r, &KERNEL, &[0x0f, 0x30], &mut machine), DONE);
+    assert_eq!(machine.msrs[&0xc000_0080], 0x0000_0cf8_cccc_dddd);
+    let mut r = Regs { rcx: 0x1b, ..regs() };
+    let before = r;
+    assert_eq!(privileged_op(&mut r, &KERNEL, &[0x0f, 0x32], &mut machine), gp());
+    assert_eq!(r, before);
+    assert_eq!(privileged_op(&mut r, &USER, &[0x0f, 0x30], &mut machine), gp());
+}
+
+#[test]
+fn the_rest_of_what_a_kernel_executes() {
+    let mut machine = Machine::default();
+    let mut run = |r: &mut Regs, view: &View, code: &[u8]| privileged_op(r, view, code, &mut machine);
+    assert_eq!(run(&mut regs(), &KERNEL, &[0xf4]), Outcome::Halted);
+    assert_eq!(run(&mut regs(), &USER, &[0xf4]), gp());
+    assert_eq!(run(&mut regs(), &KERNEL, &[0x0f, 0x09]), DONE);
+    assert_eq!(run(&mut regs(), &KERNEL, &[0x0f, 0x08]), DONE);
+    assert_eq!(run(&mut Regs { rax: 0x1234, ..regs() }, &KERNEL, &[0x0f, 0x01, 0x38]), DONE);
+    assert_eq!(run(&mut Regs { rax: 1 << 63, ..regs() }, &KERNEL, &[0x0f, 0x01, 0x38]), DONE);
+    assert_eq!(run(&mut Regs { rcx: 0, ..regs() }, &KERNEL, &[0x0f, 0x01, 0xd1]), DONE);
+    assert_eq!(run(&mut Regs { rcx: 1, ..regs() }, &KERNEL, &[0x0f, 0x01, 0xd1]), gp());
+    let mut r = Regs { rcx: 1, ..regs() };
+    assert_eq!(run(&mut r, &KERNEL, &[0x0f, 0x33]), DONE);
+    assert_eq!((r.rax, r.rdx), (0x99, 0));
+    let mut r = regs();
+    assert_eq!(run(&mut r, &USER, &[0x0f, 0x01, 0xf9]), DONE);
+    assert_eq!((r.rax, r.rdx, r.rcx), (0x5566_7788, 0x1122_3344, 7));
+    let tsd = View { tsd: true, ..USER };
+    assert_eq!(run(&mut regs(), &tsd, &[0x0f, 0x31]), gp());
+    assert_eq!(run(&mut regs(), &View { kernel: true, ..tsd }, &[0x0f, 0x31]), DONE);
+    for code in [&[0x0f, 0x01, 0xf8][..], &[0x48, 0xcf], &[0x0f, 0x01, 0x10], &[0x0f, 0x00, 0xd8], &[0x48, 0x0f, 0x07]]
+    {
+        let r = &mut Regs { error_code: 0x18, ..regs() };
+        assert_eq!(run(r, &KERNEL, code), Outcome::Raise(Exception::gp(0x18)), "{code:x?} is the guest's to handle");
+    }
+    assert_eq!(machine.cache_flushes, 2);
+    assert_eq!(machine.invalidated, [0x1234]);
+    assert_eq!(machine.xcr0, Some(0x0000_0cf8_cccc_dddd));
+}
+
+#[test]
+fn cpuid_is_answered_for_fault_and_forced_prefix_alike() {
+    for code in [&[0x0f, 0xa2][..], &FORCED_CPUID] {
+        let mut r = Regs { rax: 0xf_4000_0001, rcx: 5, ..regs() };
+        assert_eq!(privileged_op(&mut r, &USER, code, &mut Machine::default()), DONE);
+        assert_eq!((r.rax, r.rbx, r.rcx, r.rdx), (0x4000_0001, 5, 0x1111, 0x2222));
+        assert_eq!(r.rip, RIP + code.len() as u64);
+    }
+    assert!(is_forced_cpuid(&FORCED_CPUID) && !is_forced_cpuid(&FORCED_CPUID[..6]));
+}
+
+#[test]
+fn single_stepping_and_the_end_of_the_address_space() {
+    let mut r = Regs { rflags: 0x302, ..regs() };
+    let outcome = privileged_op(&mut r, &KERNEL, &[0xfa], &mut Machine::default());
+    assert_eq!(outcome, Outcome::Done { single_step: true });
+    let mut r = Regs { rip: u64::MAX, ..regs() };
+    assert_eq!(privileged_op(&mut r, &KERNEL, &[0xfa], &mut Machine::default()), DONE);
+    assert_eq!(r.rip, 0);
+}
+
+#[test]
+fn an_instruction_cut_off_is_a_page_fault_and_one_too_long_is_gp() {
+    let outcome = privileged_op(&mut regs(), &KERNEL, &[0x0f], &mut Machine::default());
+    assert_eq!(outcome, Outcome::Raise(Exception::pf_fetch(Vaddr(RIP + 1))));
+    let outcome = privileged_op(&mut regs(), &KERNEL, &[], &mut Machine::default());
+    assert_eq!(outcome, Outcome::Raise(Exception::pf_fetch(Vaddr(RIP))));
+    assert_eq!(privileged_op(&mut regs(), &KERNEL, &[0x66; 15], &mut Machine::default()), gp());
+    assert_eq!(privileged_op(&mut regs(), &KERNEL, &[0xf0, 0xfa], &mut Machine::default()), gp(), "LOCK CLI");
+}
+
+mod stores {
+    use super::*;
+
+    fn decode(regs: &Regs, code: &[u8], fault: u64) -> Result<Store, Refused> {
+        Store::decode(regs, code, Vaddr(fault), |name| if name == SegmentName::Gs { 0x10_0000 } else { 0 })
+    }
+
+    fn at_rdi() -> Regs {
+        Regs { rdi: 0x2008, rsi: 0x1122_3344_5566_7788, ..regs() }
+    }
+
+    #[test]
+    fn mov_of_each_width_replaces_its_bytes_of_the_entry() {
+        for (code, width, entry) in [
+            (&[0x48, 0x89, 0x37][..], 8, 0x1122_3344_5566_7788_u64),
+            (&[0x89, 0x37], 4, 0xeeee_eeee_5566_7788),
+            (&[0x66, 0x89, 0x37], 2, 0xeeee_eeee_eeee_7788),
+            (&[0x40, 0x88, 0x37], 1, 0xeeee_eeee_eeee_ee88),
+            (&[0x48, 0xc7, 0x07, 0x67, 0, 0, 0x80], 8, 0xffff_ffff_8000_0067),
+            (&[0x48, 0x0f, 0xc3, 0x37], 8, 0x1122_3344_5566_7788),
+        ] {
+            let store = decode(&at_rdi(), code, 0x2008).unwrap();
+            assert_eq!((store.at, store.width, store.needs_current()), (Vaddr(0x2008), width, false));
+            let step = store.on_entry(0xeeee_eeee_eeee_eeee, 0).unwrap();
+            assert_eq!(step.new, Some(entry), "{code:x?}");
+            assert_eq!(step.regs, Regs { rip: RIP + code.len() as u64, rflags: 0x202, ..at_rdi() });
+            assert_eq!(store.replaces_entry(), width == 8);
+        }
+    }
+
+    #[test]
+    fn a_part_of_an_entry_lands_in_its_place() {
+        let r = Regs { rdi: 0x2006, rsi: 0xabcd, ..regs() };
+        let store = decode(&r, &[0x66, 0x89, 0x37], 0x2006).unwrap();
+        assert_eq!(store.entry_at(), Vaddr(0x2000));
+        assert_eq!(store.on_entry(0x1111_2222_3333_4444, 0).unwrap().new, Some(0xabcd_2222_3333_4444));
+    }
+
+    #[test]
+    fn compare_exchange_writes_only_when_equal() {
+        // lock cmpxchg [rdi], rsi
+        let code = [0xf0, 0x48, 0x0f, 0xb1, 0x37];
+        let r = Regs { rax: 0x5, ..at_rdi() };
+        let store = decode(&r, &code, 0x200f).unwrap();
+        let equal = store.on_entry(5, 0).unwrap();
+        assert_eq!((equal.new, equal.regs.rax), (Some(r.rsi), 5));
+        assert_eq!(equal.regs.rflags & 0x8d5, 0x44, "ZF and PF");
+        let other = store.on_entry(9, 0).unwrap();
+        assert_eq!((other.new, other.regs.rax, other.regs.rflags & 0x40), (None, 9, 0));
+        assert_eq!(other.regs.rip, RIP + 5);
+    }
+
+    #[test]
+    fn compare_exchange_of_pairs() {
+        let r = Regs { rax: 1, rdx: 2, rbx: 3, rcx: 4, rdi: 0x2000, ..regs() };
+        let store = decode(&r, &[0xf0, 0x0f, 0xc7, 0x0f], 0x2004).unwrap();
+        assert_eq!(store.on_entry(0x2_0000_0001, 0).unwrap().new, Some(0x4_0000_0003));
+        let missed = store.on_entry(0x7_0000_0001, 0).unwrap();
+        assert_eq!((missed.new, missed.regs.rdx, missed.regs.rax), (None, 7, 1));
+        let store = decode(&r, &[0xf0, 0x48, 0x0f, 0xc7, 0x0f], 0x2008).unwrap();
+        assert_eq!(store.step(2 << 64 | 1, 0).new, Some(4 << 64 | 3));
+        assert_eq!(store.on_entry(1, 0), None, "wider than an entry");
+    }
+
+    #[test]
+    fn bit_instructions_reach_the_entry_that_their_index_names() {
+        // lock btr [rdi], rsi with a bit in the entry before
+        let r = Regs { rdi: 0x2008, rsi: 0xffff_ffff_ffff_ffc1, ..regs() };
+        let store = decode(&r, &[0xf0, 0x48, 0x0f, 0xb3, 0x37], 0x2000).unwrap();
+        assert_eq!(store.at, Vaddr(0x2000));
+        let step = store.on_entry(0x67, 0).unwrap();
+        assert_eq!((step.new, step.regs.rflags & 1), (Some(0x65), 1));
+        // lock btr qword [rdi], 1 and the byte form that Linux uses for constants: lock and byte [rdi], 0xfd
+        let r = Regs { rdi: 0x2000, ..regs() };
+        assert_eq!(
+            decode(&r, &[0xf0, 0x48, 0x0f, 0xba, 0x37, 1], 0x2000).unwrap().on_entry(0x67, 0).unwrap().new,
+            Some(0x65)
+        );
+        assert_eq!(decode(&r, &[0xf0, 0x80, 0x27, 0xfd], 0x2000).unwrap().on_entry(0x167, 0).unwrap().new, Some(0x165));
+    }
+
+    #[test]
+    fn exchanges_give_the_old_value() {
+        let store = decode(&at_rdi(), &[0x48, 0x87, 0x37], 0x2008).unwrap();
+        let step = store.on_entry(0x42, 0).unwrap();
+        assert_eq!((step.new, step.regs.rsi), (Some(at_rdi().rsi), 0x42));
+        let store = decode(&at_rdi(), &[0xf0, 0x48, 0x0f, 0xc1, 0x37], 0x2008).unwrap();
+        let step = store.on_entry(0x42, 0).unwrap();
+        assert_eq!((step.new, step.regs.rsi), (Some(at_rdi().rsi + 0x42), 0x42));
+    }
+
+    #[test]
+    fn strings_do_one_iteration_and_stay_until_the_last() {
+        let r = Regs { rdi: 0x2000, rcx: 2, rax: 7, ..regs() };
+        let store = decode(&r, &[0xf3, 0x48, 0xab], 0x2000).unwrap();
+        let step = store.on_entry(1, 0).unwrap();
+        assert_eq!((step.new, step.regs.rdi, step.regs.rcx, step.regs.rip), (Some(7), 0x2008, 1, RIP));
+        let step = decode(&step.regs, &[0xf3, 0x48, 0xab], 0x2008).unwrap().on_entry(1, 0).unwrap();
+        assert_eq!((step.regs.rdi, step.regs.rcx, step.regs.rip), (0x2010, 0, RIP + 3));
+        let r = Regs { rdi: 0x2000, rsi: 0x9001, rflags: 0x402, ..regs() };
+        let store = decode(&r, &[0x65, 0x48, 0xa5], 0x2000).unwrap();
+        assert_eq!(store.source, Some(Vaddr(0x10_9001)));
+        let step = store.on_entry(1, 0x55).unwrap();
+        assert_eq!((step.new, step.regs.rdi, step.regs.rsi), (Some(0x55), 0x1ff8, 0x8ff9));
+        assert_eq!(decode(&Regs { rcx: 0, ..r }, &[0xf3, 0x48, 0xa5], 0x2000), Err(Refused::Elsewhere));
+    }
+
+    #[test]
+    fn addresses_of_all_forms() {
+        let r = Regs { rdi: 0x1000, rcx: 0x20, rsi: 1, ..regs() };
+        // mov [rdi+rcx*8+0x10], rsi / mov gs:[rdi], rsi / mov [rip+0x10], rsi / mov [edi], rsi
+        assert_eq!(decode(&r, &[0x48, 0x89, 0x74, 0xcf, 0x10], 0x1110).unwrap().at, Vaddr(0x1110));
+        assert_eq!(decode(&r, &[0x65, 0x48, 0x89, 0x37], 0x10_1000).unwrap().at, Vaddr(0x10_1000));
+        let at = RIP + 7 + 0x11;
+        assert_eq!(decode(&r, &[0x48, 0x89, 0x35, 0x11, 0, 0, 0], at).unwrap().at, Vaddr(at));
+        let high = Regs { rdi: 0xffff_ffff_0000_1000, ..r };
+        assert_eq!(decode(&high, &[0x67, 0x48, 0x89, 0x37], 0x1000).unwrap().at, Vaddr(0x1000));
+        assert_eq!(decode(&high, &[0x67, 0x48, 0x89, 0x77, 0xf8], 0xff8).unwrap().at, Vaddr(0xff8));
+    }
+
+    #[test]
+    fn what_is_not_a_store_there_is_refused() {
+        let r = at_rdi();
+        assert_eq!(decode(&r, &[0x48, 0x89, 0x37], 0x2010), Err(Refused::Elsewhere));
+        assert_eq!(decode(&r, &[0x48, 0x89, 0x37], 0x2007), Err(Refused::Elsewhere));
+        assert_eq!(decode(&Regs { rdi: 0x2009, ..r }, &[0x48, 0x89, 0x37], 0x2009), Err(Refused::Unaligned));
+        assert_eq!(decode(&r, &[0x48, 0x89], 0x2008), Err(Refused::Fetch));
+        for code in [
+            &[0x48, 0x8b, 0x37][..],   // a load
+            &[0xff, 0x37],             // push [rdi]
+            &[0xff, 0x17],             // call [rdi]
+            &[0x0f, 0x29, 0x07],       // movaps [rdi], xmm0
+            &[0x48, 0x39, 0x37],       // cmp
+            &[0x8c, 0x1f],             // mov [rdi], ds
+            &[0xf0, 0x48, 0x89, 0x37], // lock mov
+            &[0x48, 0xd3, 0x27],       // shl
+        ] {
+            assert_eq!(decode(&r, code, 0x2008), Err(Refused::NotAStore), "{code:x?}");
+        }
+    }
+}
