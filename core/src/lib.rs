@@ -4,12 +4,15 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
 
 pub mod addr;
 pub mod cpu;
 pub mod ctx;
 pub mod domain;
 pub mod emulate;
+pub mod frame;
 pub mod hypercall;
 pub mod memory;
 pub mod platform;

@@ -1,0 +1,312 @@
+//! The table: owners and references.
+
+use super::entry::{Typed, Used};
+use super::{FrameEntry, FrameError, FrameKind, FrameRef, FrameType, Freed, IoRanges};
+use crate::addr::Mfn;
+use crate::domain::DomId;
+use core::sync::atomic::{AtomicU32, Ordering, fence};
+
+/// All frames of the machine.
+pub struct FrameTable {
+    entries: &'static [FrameEntry],
+    /// What may be mapped beside RAM.
+    pub io: IoRanges,
+    pub(super) freed: AtomicU32,
+}
+
+impl FrameTable {
+    /// A table over `entries`, frame 0 first. All of them are "no RAM" (zeroes) until [`FrameTable::add_ram`].
+    pub fn new(entries: &'static [FrameEntry], io: IoRanges) -> Self {
+        FrameTable { entries, io, freed: AtomicU32::new(0) }
+    }
+
+    /// One more than the highest frame that has an entry.
+    pub fn end(&self) -> Mfn {
+        Mfn(self.entries.len() as u64)
+    }
+
+    #[inline(always)]
+    pub(super) fn entry(&self, mfn: Mfn) -> Option<&FrameEntry> {
+        self.entries.get(usize::try_from(mfn.0).ok()?)
+    }
+
+    #[inline(always)]
+    fn used(&self, mfn: Mfn) -> Used {
+        Used(self.entry(mfn).map_or(Used::NOT_RAM, |entry| entry.used.load(Ordering::Acquire)))
+    }
+
+    /// Whose the frame is at this moment. `Owned` may be over as soon as it is read, unless the caller holds a
+    /// reference.
+    pub fn kind(&self, mfn: Mfn) -> FrameKind {
+        self.used(mfn).kind()
+    }
+    /// The domain that owns the frame at this moment.
+    pub fn owner(&self, mfn: Mfn) -> Option<DomId> {
+        match self.kind(mfn) {
+            FrameKind::Owned(owner) => Some(owner),
+            _ => None,
+        }
+    }
+    /// Whether `Platform::page` may be asked for it.
+    #[inline(always)]
+    pub fn is_ram(&self, mfn: Mfn) -> bool {
+        self.used(mfn).state() != Used::NOT_RAM
+    }
+    /// Number of references now (for checks and `dump`).
+    pub fn references(&self, mfn: Mfn) -> u32 {
+        self.used(mfn).count() as u32
+    }
+    /// Type and number of uses as that type now (for checks and `dump`).
+    pub fn type_count(&self, mfn: Mfn) -> (FrameType, u32) {
+        let word = Typed(self.entry(mfn).map_or(0, |entry| entry.typed.load(Ordering::Acquire)));
+        (word.ty(), word.count() as u32)
+    }
+    /// Whether the type holds now.
+    pub fn is_validated(&self, mfn: Mfn) -> bool {
+        Typed(self.entry(mfn).map_or(0, |entry| entry.typed.load(Ordering::Acquire))).has(Typed::VALIDATED)
+    }
+    /// Whether the guest pinned it.
+    pub fn is_pinned(&self, mfn: Mfn) -> bool {
+        Typed(self.entry(mfn).map_or(0, |entry| entry.typed.load(Ordering::Acquire))).has(Typed::PINNED)
+    }
+    /// Whether a domain that does not own it maps it or did since the frame was last flushed everywhere.
+    pub fn is_foreign(&self, mfn: Mfn) -> bool {
+        self.used(mfn).has(Used::FOREIGN)
+    }
+    /// Whether it is a page of the hypervisor that a domain sees.
+    pub fn is_shared(&self, mfn: Mfn) -> bool {
+        self.used(mfn).has(Used::SHARED)
+    }
+
+    // ---- boot and heap: who has which RAM ----
+
+    /// Boot: the frame is RAM, in the hypervisor's hands. Call before any other CPU runs.
+    pub fn add_ram(&self, mfn: Mfn) -> bool {
+        self.entry(mfn).is_some_and(|entry| {
+            entry.used.compare_exchange(Used::NOT_RAM, Used::HYPERVISOR, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        })
+    }
+    /// The hypervisor gives a frame of its own to the heap. Gives `false` when it is not the hypervisor's.
+    pub fn hypervisor_to_free(&self, mfn: Mfn) -> bool {
+        self.swap_state(mfn, Used::HYPERVISOR, Used::FREE)
+    }
+    /// The heap gives a frame to the hypervisor. Gives `false` when it is not free.
+    pub fn free_to_hypervisor(&self, mfn: Mfn) -> bool {
+        self.swap_state(mfn, Used::FREE, Used::HYPERVISOR)
+    }
+    fn swap_state(&self, mfn: Mfn, from: u64, to: u64) -> bool {
+        self.entry(mfn)
+            .is_some_and(|entry| entry.used.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok())
+    }
+
+    /// A free frame becomes `owner`'s, with the allocation as its one reference and no type. The heap flushed and
+    /// scrubbed it before.
+    ///
+    /// # Errors
+    /// `NotRam`, or `Busy` when the frame is not free.
+    pub fn assign(&self, mfn: Mfn, owner: DomId) -> Result<(), FrameError> {
+        let entry = self.entry(mfn).ok_or(FrameError::NotRam)?;
+        let to = Used::owned_by(owner) | Used::ALLOCATED | 1;
+        entry.used.compare_exchange(Used::FREE, to, Ordering::AcqRel, Ordering::Relaxed).map_err(|_| FrameError::Busy)?;
+        Ok(())
+    }
+
+    /// A frame of the hypervisor becomes visible to `owner` (shared info, grant frames): it may map it, writable
+    /// or not, but its type never changes, so it can be no page table. Ended with [`FrameTable::release`], after
+    /// which the last mapping frees it. The hypervisor's own accesses to it must have ended by then.
+    ///
+    /// # Errors
+    /// `NotRam`, or `Busy` when the frame is not the hypervisor's.
+    pub fn share(&self, mfn: Mfn, owner: DomId, writable: bool) -> Result<(), FrameError> {
+        let entry = self.entry(mfn).ok_or(FrameError::NotRam)?;
+        let locked = Used::HYPERVISOR | 1;
+        entry
+            .used
+            .compare_exchange(Used::HYPERVISOR, locked, Ordering::AcqRel, Ordering::Relaxed)
+            .map_err(|_| FrameError::Busy)?;
+        let typed = if writable { Typed::of(FrameType::Writable) | Typed::VALIDATED } else { 0 };
+        entry.typed.store(typed, Ordering::Relaxed);
+        let to = Used::owned_by(owner) | Used::ALLOCATED | Used::SHARED | 1;
+        entry.used.store(to, Ordering::Release);
+        Ok(())
+    }
+
+    // ---- references ----
+
+    /// A reference to a frame that `owner` owns.
+    ///
+    /// # Errors
+    /// `NotRam`, `NotOwner`, `Overflow`.
+    #[inline(always)]
+    pub fn get(&self, mfn: Mfn, owner: DomId) -> Result<FrameRef, FrameError> {
+        let entry = self.entry(mfn).ok_or(FrameError::NotRam)?;
+        let mut word = entry.used.load(Ordering::Relaxed);
+        loop {
+            let used = Used(word);
+            if !used.is_owned_by(owner) {
+                return Err(if used.state() == Used::NOT_RAM { FrameError::NotRam } else { FrameError::NotOwner });
+            }
+            if used.count() >= Used::LIMIT {
+                return Err(FrameError::Overflow);
+            }
+            match entry.used.compare_exchange_weak(word, word.wrapping_add(1), Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return Ok(FrameRef::restore(mfn)),
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// One more reference beside one that is held.
+    ///
+    /// # Errors
+    /// `Overflow`.
+    pub fn duplicate(&self, held: &FrameRef) -> Result<FrameRef, FrameError> {
+        let owner = self.used(held.mfn()).owner();
+        self.get(held.mfn(), owner)
+    }
+
+    /// Gives a reference back. The last one frees the frame: then the caller passes the result on to
+    /// [`FrameTable::give_back`] and takes it off the owner's page count.
+    #[inline(always)]
+    pub fn put(&self, held: FrameRef) -> Option<Freed> {
+        let mfn = held.store();
+        let entry = self.entry(mfn)?;
+        let before = Used(entry.used.fetch_sub(1, Ordering::AcqRel));
+        debug_assert!(before.count() != 0);
+        if before.count() == 1 { self.last_put(mfn, entry, before) } else { None }
+    }
+
+    #[cold]
+    fn last_put(&self, mfn: Mfn, entry: &FrameEntry, before: Used) -> Option<Freed> {
+        debug_assert!(!before.has(Used::ALLOCATED));
+        debug_assert!(!Typed(entry.typed.load(Ordering::Relaxed)).has(Typed::LOCKED | Typed::PARTIAL | Typed::PINNED));
+        debug_assert!(Typed(entry.typed.load(Ordering::Relaxed)).count() == 0, "{mfn:?} freed while used as a type");
+        // Nobody can find it any more: `get` wants a count, and there is none.
+        entry.typed.store(0, Ordering::Relaxed);
+        entry.used.store(Used::FREE, Ordering::Release);
+        Some(Freed { mfn, owner: before.owner() })
+    }
+
+    /// Drops the allocation's own reference: the frame goes back to the heap as soon as nothing refers to it.
+    ///
+    /// # Errors
+    /// `NotOwner` when it is not `owner`'s or was released before; `Busy` while it is pinned or half validated.
+    pub fn release(&self, mfn: Mfn, owner: DomId) -> Result<Option<Freed>, FrameError> {
+        let held = self.get(mfn, owner)?;
+        let Some(entry) = self.entry(mfn) else { return Ok(self.put(held)) };
+        if Typed(entry.typed.load(Ordering::Acquire)).has(Typed::PINNED | Typed::PARTIAL) {
+            return self.put(held).map_or(Err(FrameError::Busy), |freed| Ok(Some(freed)));
+        }
+        let before = Used(entry.used.fetch_and(!Used::ALLOCATED, Ordering::AcqRel));
+        if !before.has(Used::ALLOCATED) {
+            return self.put(held).map_or(Err(FrameError::NotOwner), |freed| Ok(Some(freed)));
+        }
+        let not_last = self.put(FrameRef::restore(mfn));
+        debug_assert!(not_last.is_none());
+        Ok(self.put(held))
+    }
+
+    /// Takes a frame away from its owner that nothing refers to but its allocation, for a transfer or an exchange:
+    /// it is nobody's then. [`FrameTable::assign`] gives it to another domain, after `paging::settle` has flushed
+    /// the CPUs that may remember it; or [`FrameTable::give_back`] gives it to the heap.
+    ///
+    /// # Errors
+    /// `NotRam`, `NotOwner`; `Busy` when it has another reference or is the hypervisor's.
+    pub fn take(&self, mfn: Mfn, from: DomId) -> Result<Freed, FrameError> {
+        let entry = self.entry(mfn).ok_or(FrameError::NotRam)?;
+        let used = Used(entry.used.load(Ordering::Acquire));
+        if !used.is_owned_by(from) {
+            return Err(FrameError::NotOwner);
+        }
+        if used.0 & !Used::FOREIGN != Used::owned_by(from) | Used::ALLOCATED | 1 {
+            return Err(FrameError::Busy);
+        }
+        // In no state in which anybody could take a reference, until its type is cleared.
+        let limbo = Used::HYPERVISOR | 1;
+        entry.used.compare_exchange(used.0, limbo, Ordering::AcqRel, Ordering::Relaxed).map_err(|_| FrameError::Busy)?;
+        entry.typed.store(0, Ordering::Relaxed);
+        entry.used.store(Used::FREE, Ordering::Release);
+        Ok(Freed { mfn, owner: from })
+    }
+
+    /// The first frame from `from` on that `owner` owns: a walk over a domain's frames that can stop anywhere.
+    /// Looks at no more than `budget` entries; the second value is where to go on (`None`: the end was reached).
+    pub fn next_owned(&self, from: Mfn, owner: DomId, budget: usize) -> (Option<Mfn>, Option<Mfn>) {
+        let start = usize::try_from(from.0).unwrap_or(usize::MAX).min(self.entries.len());
+        let end = start.saturating_add(budget).min(self.entries.len());
+        for (at, entry) in self.entries.get(start..end).unwrap_or(&[]).iter().enumerate() {
+            if Used(entry.used.load(Ordering::Relaxed)).is_owned_by(owner) {
+                let found = start.saturating_add(at);
+                return (Some(Mfn(found as u64)), Some(Mfn(found as u64 + 1)));
+            }
+        }
+        (None, if end == self.entries.len() { None } else { Some(Mfn(end as u64)) })
+    }
+
+    // ---- stamps ----
+
+    /// When the last use that a TLB may remember ended (`Platform::tlb_stamp`).
+    pub fn stamp(&self, mfn: Mfn) -> u32 {
+        self.entry(mfn).map_or(0, |entry| entry.stamp.load(Ordering::Acquire))
+    }
+    /// Notes that a use ends now. `now` gives the current stamp; it is asked after everything that the caller
+    /// wrote is visible, so that a CPU that flushes later sees it.
+    #[inline]
+    pub(crate) fn set_stamp(&self, mfn: Mfn, now: impl FnOnce() -> u32) {
+        if let Some(entry) = self.entry(mfn) {
+            fence(Ordering::SeqCst);
+            entry.stamp.store(now(), Ordering::Release);
+        }
+    }
+    /// Notes that a domain other than the owner maps the frame. The caller holds a reference.
+    pub(crate) fn set_foreign(&self, mfn: Mfn) {
+        if let Some(entry) = self.entry(mfn)
+            && !Used(entry.used.load(Ordering::Relaxed)).has(Used::FOREIGN)
+        {
+            entry.used.fetch_or(Used::FOREIGN, Ordering::AcqRel);
+        }
+    }
+
+    // ---- same-level links and occupancy: kept for `paging` ----
+
+    /// Counts an entry of `table` that leads to `target`, a table of the same level. A table is a source or a
+    /// target of such links, never both.
+    pub(crate) fn link_tables(&self, table: Mfn, target: Mfn) -> bool {
+        let (Some(source), Some(target)) = (self.entry(table), self.entry(target)) else { return false };
+        let up = source.linear.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| {
+            let n = n.cast_signed();
+            (0..512).contains(&n).then(|| n.wrapping_add(1).cast_unsigned())
+        });
+        if up.is_err() {
+            return false;
+        }
+        let down = target.linear.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| {
+            let n = n.cast_signed();
+            (n <= 0 && n > i16::MIN).then(|| n.wrapping_sub(1).cast_unsigned())
+        });
+        if down.is_err() {
+            source.linear.fetch_sub(1, Ordering::AcqRel);
+            return false;
+        }
+        true
+    }
+    /// Undoes [`FrameTable::link_tables`].
+    pub(crate) fn unlink_tables(&self, table: Mfn, target: Mfn) {
+        if let (Some(source), Some(target)) = (self.entry(table), self.entry(target)) {
+            source.linear.fetch_sub(1, Ordering::AcqRel);
+            target.linear.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+    /// Which groups of 16 entries of a page table may hold a present one (bit `n`: entries `16n..16n+16`).
+    #[inline(always)]
+    pub(crate) fn occupied(&self, table: Mfn) -> u32 {
+        self.entry(table).map_or(u32::MAX, |entry| entry.link.load(Ordering::Relaxed))
+    }
+    /// Replaces it. The caller has the table locked.
+    #[inline(always)]
+    pub(crate) fn set_occupied(&self, table: Mfn, groups: u32) {
+        if let Some(entry) = self.entry(table) {
+            entry.link.store(groups, Ordering::Relaxed);
+        }
+    }
+}
