@@ -1,6 +1,6 @@
 //! The machine, as far as decisions need it. `hv/` implements it on hardware, `sim/` in a process.
 
-use crate::addr::{Mfn, Vaddr};
+use crate::addr::{Maddr, Mfn, Vaddr};
 use crate::cpu::{CpuId, CpuMask};
 use ferroxen_sync::SharedPage;
 
@@ -52,6 +52,14 @@ pub trait Platform: Sync + Sized + 'static {
     /// Whether `cpu` has flushed everything (global translations too) since the stamp was taken. `false` is always
     /// a correct answer.
     fn flushed_since(&self, cpu: CpuId, stamp: u32) -> bool;
+
+    /// The CPUs that run guests: all whose TLB may hold a guest's translation.
+    fn online(&self) -> CpuMask;
+    /// Makes `cpu` (this one) run on another root table at once, and drops all of its translations: the old root may be
+    /// anything as soon as this returns. The root's own slots were installed ([`Platform::install_root_slots`]).
+    fn load_root(&self, cpu: CpuId, root: Maddr);
+    /// Writes back and empties the caches of `cpus` (WBINVD) and returns when it is done.
+    fn flush_caches(&self, cpu: CpuId, cpus: &CpuMask);
 
     /// Nanoseconds since boot: monotonic, the same on every CPU as far as the machine allows.
     fn now(&self) -> u64;

@@ -40,6 +40,9 @@ pub struct Regs {
 /// The most frames of a guest's GDT (xen.h, FIRST_RESERVED_GDT_PAGE).
 pub const GDT_FRAMES: usize = 14;
 
+/// The most frames of a guest's LDT.
+pub const LDT_FRAMES: usize = 16;
+
 /// `PvState::flags`: the guest's kernel runs (clear: its user mode).
 pub const IN_KERNEL: u32 = 1 << 0;
 /// `PvState::flags`: entering the failsafe callback masks events.
@@ -119,6 +122,11 @@ pub struct PvState {
     pub iobmp_limit: u32,
     /// Keeps the size a multiple of 8.
     pub _pad: u32,
+    /// Frames of the guest's LDT that were mapped because they were used; 0: not yet.
+    pub ldt_frames: [Mfn; LDT_FRAMES],
+    /// Half undone page tables of levels 2, 3 and 4 that the next paging operation finishes first; 0: none. Hints
+    /// only: what is half done is recorded in the frames.
+    pub parked_tables: [Mfn; 3],
 }
 
 impl PvState {

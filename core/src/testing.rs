@@ -2,7 +2,7 @@
 //! preemption on demand. It is honest about flushes: [`Platform::flushed_since`] tells what really was flushed.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use crate::addr::{Mfn, Vaddr};
+use crate::addr::{Maddr, Mfn, Vaddr};
 use crate::cpu::{CpuId, CpuMask};
 use crate::platform::{Fault, Flush, Level, Platform};
 use ferroxen_sync::SharedPage;
@@ -30,6 +30,8 @@ pub struct TestPlatform {
     last_flush: [AtomicU32; CPUS],
     /// Every flush: who asked, which CPUs, what.
     pub flushes: Mutex<Vec<(CpuId, CpuMask, Flush)>>,
+    /// The root that each CPU runs on.
+    pub roots: Mutex<[Maddr; CPUS]>,
     /// CPUs that were kicked.
     pub kicks: Mutex<Vec<CpuId>>,
     /// Console lines.
@@ -49,6 +51,7 @@ impl TestPlatform {
             stamp: AtomicU32::new(1),
             last_flush: [const { AtomicU32::new(0) }; CPUS],
             flushes: Mutex::new(Vec::new()),
+            roots: Mutex::new([Maddr(0); CPUS]),
             kicks: Mutex::new(Vec::new()),
             lines: Mutex::new(Vec::new()),
         }
@@ -146,6 +149,17 @@ impl Platform for TestPlatform {
     fn flushed_since(&self, cpu: CpuId, stamp: u32) -> bool {
         self.last_flush[usize::from(cpu.0)].load(Ordering::SeqCst) > stamp
     }
+
+    fn online(&self) -> CpuMask {
+        Self::all_cpus()
+    }
+
+    fn load_root(&self, cpu: CpuId, root: Maddr) {
+        self.flush(cpu, &CpuMask::one(cpu), Flush::All);
+        self.roots.lock().unwrap()[usize::from(cpu.0)] = root;
+    }
+
+    fn flush_caches(&self, _cpu: CpuId, _cpus: &CpuMask) {}
 
     fn now(&self) -> u64 {
         self.time.load(Ordering::SeqCst)

@@ -70,17 +70,17 @@ impl FrameType {
 /// Whose a frame is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FrameKind {
-    /// No RAM: a device, a hole, firmware. Has no counts.
-    NotRam,
-    /// RAM in the hands of the heap.
-    Free,
-    /// The hypervisor's own.
+    /// No RAM (a device, a hole, firmware), or inside a free block, or the hypervisor's image. Has no counts.
+    Blank,
+    /// The first frame of a free block of the heap.
+    FreeBlock,
+    /// Allocated by the hypervisor for itself, or on its way between owners.
     Hypervisor,
     /// A domain's.
     Owned(DomId),
 }
 
-/// An entry of the frame table. All zeroes: no RAM.
+/// An entry of the frame table. All zeroes: blank.
 #[derive(Default)]
 #[repr(C)]
 pub struct FrameEntry {
@@ -93,7 +93,7 @@ pub struct FrameEntry {
     pub(super) linear: AtomicU16,
     /// When the last use that a TLB may remember ended.
     pub(super) stamp: AtomicU32,
-    /// While free: the next frame of the heap's hands. While a page table: which sixteenths... see `occupied`.
+    /// First of a free block: the heap's link. Page table: see `FrameTable::occupied`.
     pub(super) link: AtomicU32,
     _spare: AtomicU32,
 }
@@ -109,8 +109,8 @@ impl Used {
     /// One more than the most references that a frame may have.
     pub const LIMIT: u64 = 0x8000_0000;
     const STATE: u64 = 3 << 32;
-    pub const NOT_RAM: u64 = 0;
-    pub const FREE: u64 = 1 << 32;
+    pub const BLANK: u64 = 0;
+    pub const FREE_BLOCK: u64 = 1 << 32;
     pub const HYPERVISOR: u64 = 2 << 32;
     pub const OWNED: u64 = 3 << 32;
     /// One of the references is the allocation itself.
@@ -141,10 +141,10 @@ impl Used {
     }
     pub const fn kind(self) -> FrameKind {
         match self.state() {
-            Used::FREE => FrameKind::Free,
+            Used::FREE_BLOCK => FrameKind::FreeBlock,
             Used::HYPERVISOR => FrameKind::Hypervisor,
             Used::OWNED => FrameKind::Owned(self.owner()),
-            _ => FrameKind::NotRam,
+            _ => FrameKind::Blank,
         }
     }
 }

@@ -4,20 +4,20 @@ use super::entry::{Typed, Used};
 use super::{FrameEntry, FrameError, FrameKind, FrameRef, FrameType, Freed, IoRanges};
 use crate::addr::Mfn;
 use crate::domain::DomId;
-use core::sync::atomic::{AtomicU32, Ordering, fence};
+use core::sync::atomic::{Ordering, fence};
 
 /// All frames of the machine.
 pub struct FrameTable {
     entries: &'static [FrameEntry],
     /// What may be mapped beside RAM.
     pub io: IoRanges,
-    pub(super) freed: AtomicU32,
 }
 
 impl FrameTable {
-    /// A table over `entries`, frame 0 first. All of them are "no RAM" (zeroes) until [`FrameTable::add_ram`].
+    /// A table over `entries`, frame 0 first, all blank (zeroes). `io` must refuse every range of RAM that is given to
+    /// the heap or that the hypervisor keeps for itself: a blank frame is what `io` says of it.
     pub fn new(entries: &'static [FrameEntry], io: IoRanges) -> Self {
-        FrameTable { entries, io, freed: AtomicU32::new(0) }
+        FrameTable { entries, io }
     }
 
     /// One more than the highest frame that has an entry.
@@ -32,7 +32,7 @@ impl FrameTable {
 
     #[inline(always)]
     fn used(&self, mfn: Mfn) -> Used {
-        Used(self.entry(mfn).map_or(Used::NOT_RAM, |entry| entry.used.load(Ordering::Acquire)))
+        Used(self.entry(mfn).map_or(Used::BLANK, |entry| entry.used.load(Ordering::Acquire)))
     }
 
     /// Whose the frame is at this moment. `Owned` may be over as soon as it is read, unless the caller holds a
@@ -47,10 +47,10 @@ impl FrameTable {
             _ => None,
         }
     }
-    /// Whether `Platform::page` may be asked for it.
+    /// Whether it is allocated RAM, so that `Platform::page` may be asked for it.
     #[inline(always)]
     pub fn is_ram(&self, mfn: Mfn) -> bool {
-        self.used(mfn).state() != Used::NOT_RAM
+        self.used(mfn).state() >= Used::HYPERVISOR
     }
     /// Number of references now (for checks and `dump`).
     pub fn references(&self, mfn: Mfn) -> u32 {
@@ -78,36 +78,25 @@ impl FrameTable {
         self.used(mfn).has(Used::SHARED)
     }
 
-    // ---- boot and heap: who has which RAM ----
+    // ---- owners ----
 
-    /// Boot: the frame is RAM, in the hypervisor's hands. Call before any other CPU runs.
-    pub fn add_ram(&self, mfn: Mfn) -> bool {
-        self.entry(mfn).is_some_and(|entry| {
-            entry.used.compare_exchange(Used::NOT_RAM, Used::HYPERVISOR, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-        })
-    }
-    /// The hypervisor gives a frame of its own to the heap. Gives `false` when it is not the hypervisor's.
-    pub fn hypervisor_to_free(&self, mfn: Mfn) -> bool {
-        self.swap_state(mfn, Used::HYPERVISOR, Used::FREE)
-    }
-    /// The heap gives a frame to the hypervisor. Gives `false` when it is not free.
-    pub fn free_to_hypervisor(&self, mfn: Mfn) -> bool {
-        self.swap_state(mfn, Used::FREE, Used::HYPERVISOR)
-    }
-    fn swap_state(&self, mfn: Mfn, from: u64, to: u64) -> bool {
+    pub(super) fn swap_state(&self, mfn: Mfn, from: u64, to: u64) -> bool {
         self.entry(mfn)
             .is_some_and(|entry| entry.used.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok())
     }
 
-    /// A free frame becomes `owner`'s, with the allocation as its one reference and no type. The heap flushed and
-    /// scrubbed it before.
+    /// A frame of the hypervisor (from the heap, which flushed and scrubbed it) becomes `owner`'s, with the allocation
+    /// as its one reference and no type.
     ///
     /// # Errors
-    /// `NotRam`, or `Busy` when the frame is not free.
+    /// `NotRam`, or `Busy` when the frame is not the hypervisor's.
     pub fn assign(&self, mfn: Mfn, owner: DomId) -> Result<(), FrameError> {
         let entry = self.entry(mfn).ok_or(FrameError::NotRam)?;
         let to = Used::owned_by(owner) | Used::ALLOCATED | 1;
-        entry.used.compare_exchange(Used::FREE, to, Ordering::AcqRel, Ordering::Relaxed).map_err(|_| FrameError::Busy)?;
+        entry
+            .used
+            .compare_exchange(Used::HYPERVISOR, to, Ordering::AcqRel, Ordering::Relaxed)
+            .map_err(|_| FrameError::Busy)?;
         Ok(())
     }
 
@@ -144,7 +133,7 @@ impl FrameTable {
         loop {
             let used = Used(word);
             if !used.is_owned_by(owner) {
-                return Err(if used.state() == Used::NOT_RAM { FrameError::NotRam } else { FrameError::NotOwner });
+                return Err(if used.state() == Used::BLANK { FrameError::NotRam } else { FrameError::NotOwner });
             }
             if used.count() >= Used::LIMIT {
                 return Err(FrameError::Overflow);
@@ -166,7 +155,7 @@ impl FrameTable {
     }
 
     /// Gives a reference back. The last one frees the frame: then the caller passes the result on to
-    /// [`FrameTable::give_back`] and takes it off the owner's page count.
+    /// `Hypervisor::free_frame`.
     #[inline(always)]
     pub fn put(&self, held: FrameRef) -> Option<Freed> {
         let mfn = held.store();
@@ -181,9 +170,11 @@ impl FrameTable {
         debug_assert!(!before.has(Used::ALLOCATED));
         debug_assert!(!Typed(entry.typed.load(Ordering::Relaxed)).has(Typed::LOCKED | Typed::PARTIAL | Typed::PINNED));
         debug_assert!(Typed(entry.typed.load(Ordering::Relaxed)).count() == 0, "{mfn:?} freed while used as a type");
+        entry.partial.store(0, Ordering::Relaxed);
+        entry.linear.store(0, Ordering::Relaxed);
         // Nobody can find it any more: `get` wants a count, and there is none.
         entry.typed.store(0, Ordering::Relaxed);
-        entry.used.store(Used::FREE, Ordering::Release);
+        entry.used.store(Used::HYPERVISOR, Ordering::Release);
         Some(Freed { mfn, owner: before.owner() })
     }
 
@@ -208,11 +199,11 @@ impl FrameTable {
 
     /// Takes a frame away from its owner that nothing refers to but its allocation, for a transfer or an exchange:
     /// it is nobody's then. [`FrameTable::assign`] gives it to another domain, after `paging::settle` has flushed
-    /// the CPUs that may remember it; or [`FrameTable::give_back`] gives it to the heap.
+    /// the CPUs that may remember it; or `Hypervisor::free_frame` gives it to the heap.
     ///
     /// # Errors
     /// `NotRam`, `NotOwner`; `Busy` when it has another reference or is the hypervisor's.
-    pub fn take(&self, mfn: Mfn, from: DomId) -> Result<Freed, FrameError> {
+    pub fn take_away(&self, mfn: Mfn, from: DomId) -> Result<Freed, FrameError> {
         let entry = self.entry(mfn).ok_or(FrameError::NotRam)?;
         let used = Used(entry.used.load(Ordering::Acquire));
         if !used.is_owned_by(from) {
@@ -223,9 +214,12 @@ impl FrameTable {
         }
         // In no state in which anybody could take a reference, until its type is cleared.
         let limbo = Used::HYPERVISOR | 1;
-        entry.used.compare_exchange(used.0, limbo, Ordering::AcqRel, Ordering::Relaxed).map_err(|_| FrameError::Busy)?;
+        entry
+            .used
+            .compare_exchange(used.0, limbo, Ordering::AcqRel, Ordering::Relaxed)
+            .map_err(|_| FrameError::Busy)?;
         entry.typed.store(0, Ordering::Relaxed);
-        entry.used.store(Used::FREE, Ordering::Release);
+        entry.used.store(Used::HYPERVISOR, Ordering::Release);
         Ok(Freed { mfn, owner: from })
     }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::addr::Mfn;
 use crate::domain::DomId;
+use crate::memory::heap::FrameEntries;
 use alloc::vec::Vec;
 
 const A: DomId = DomId(1);
@@ -11,8 +12,7 @@ fn table() -> FrameTable {
     let entries: Vec<FrameEntry> = (0..16).map(|_| FrameEntry::default()).collect();
     let frames = FrameTable::new(entries.leak(), IoRanges::new(Mfn(1 << 28)));
     for mfn in 1..12 {
-        assert!(frames.add_ram(Mfn(mfn)));
-        assert!(frames.hypervisor_to_free(Mfn(mfn)));
+        assert!(frames.take(mfn));
     }
     frames.assign(F, A).unwrap();
     frames
@@ -20,9 +20,7 @@ fn table() -> FrameTable {
 
 fn get_new(frames: &FrameTable, frame: &FrameRef, ty: FrameType) -> FlushedFrame {
     match frames.get_type(frame, ty).unwrap() {
-        GetType::Locked(locked) => {
-            FlushedFrame::for_test(locked.leftover().expect("nothing left over"))
-        }
+        GetType::Locked(locked) => FlushedFrame::for_test(locked.leftover().expect("nothing left over")),
         GetType::Have(used) => panic!("{used:?} held already"),
     }
 }
@@ -66,25 +64,10 @@ fn a_released_frame_is_freed_by_the_last_reference_and_only_then() {
     assert_eq!(frames.kind(F), FrameKind::Owned(A));
     let freed = frames.put(held).expect("the last reference");
     assert_eq!((freed.mfn(), freed.owner()), (F, A));
-    assert_eq!(frames.kind(F), FrameKind::Free);
+    assert_eq!(frames.kind(F), FrameKind::Hypervisor);
     assert_eq!(frames.get(F, A).unwrap_err(), FrameError::NotOwner);
-    frames.give_back(freed, 77);
-    assert_eq!(frames.stamp(F), 77);
-    assert_eq!(frames.take_freed().collect::<Vec<_>>(), [F]);
-    assert_eq!(frames.take_freed().count(), 0);
-}
-
-#[test]
-fn freed_frames_come_back_all_and_once() {
-    let frames = table();
-    for mfn in 6..10 {
-        frames.assign(Mfn(mfn), B).unwrap();
-        let freed = frames.release(Mfn(mfn), B).unwrap().unwrap();
-        frames.give_back(freed, 0);
-    }
-    let mut back: Vec<_> = frames.take_freed().map(|mfn| mfn.0).collect();
-    back.sort_unstable();
-    assert_eq!(back, [6, 7, 8, 9]);
+    assert!(frames.give_back(F.0 as u32));
+    assert_eq!(frames.kind(F), FrameKind::Blank);
 }
 
 #[test]
@@ -211,8 +194,6 @@ fn a_table_is_locked_by_one_and_its_last_use_waits() {
 #[test]
 fn a_page_of_the_hypervisor_never_becomes_a_table() {
     let frames = table();
-    assert!(frames.free_to_hypervisor(Mfn(7)));
-    assert!(frames.free_to_hypervisor(Mfn(8)));
     frames.share(Mfn(7), A, true).unwrap();
     frames.share(Mfn(8), A, false).unwrap();
     for (mfn, may_write) in [(Mfn(7), true), (Mfn(8), false)] {
@@ -225,10 +206,10 @@ fn a_page_of_the_hypervisor_never_becomes_a_table() {
             Err(FrameError::Busy) if !may_write => {}
             other => panic!("{other:?}"),
         }
-        assert_eq!(frames.take(mfn, A), Err(FrameError::Busy));
+        assert_eq!(frames.take_away(mfn, A), Err(FrameError::Busy));
         frames.put(held);
         let freed = frames.release(mfn, A).unwrap().unwrap();
-        frames.give_back(freed, 0);
+        assert_eq!(freed.mfn(), mfn);
     }
 }
 
@@ -236,12 +217,12 @@ fn a_page_of_the_hypervisor_never_becomes_a_table() {
 fn a_frame_is_taken_only_when_nobody_else_refers_to_it() {
     let frames = table();
     let held = frames.get(F, A).unwrap();
-    assert_eq!(frames.take(F, A), Err(FrameError::Busy));
+    assert_eq!(frames.take_away(F, A), Err(FrameError::Busy));
     frames.put(held);
-    assert_eq!(frames.take(F, B), Err(FrameError::NotOwner));
+    assert_eq!(frames.take_away(F, B), Err(FrameError::NotOwner));
     frames.set_foreign(F);
-    let taken = frames.take(F, A).unwrap();
-    assert_eq!(frames.kind(F), FrameKind::Free);
+    let taken = frames.take_away(F, A).unwrap();
+    assert_eq!(frames.kind(F), FrameKind::Hypervisor);
     assert!(!frames.is_foreign(F));
     frames.assign(taken.mfn(), B).unwrap();
     assert_eq!(frames.owner(F), Some(B));

@@ -312,9 +312,7 @@ impl FrameTable {
     pub fn unpin(&self, frame: &FrameRef) -> Option<(TypeRef, FrameRef)> {
         let entry = self.entry(frame.mfn())?;
         let before = Typed(entry.typed.fetch_and(!Typed::PINNED, Ordering::AcqRel));
-        before
-            .has(Typed::PINNED)
-            .then(|| (TypeRef::restore(frame.mfn(), before.ty()), FrameRef::restore(frame.mfn())))
+        before.has(Typed::PINNED).then(|| (TypeRef::restore(frame.mfn(), before.ty()), FrameRef::restore(frame.mfn())))
     }
 
     /// Puts the CPUs of `candidates` that must flush before the frame changes its use into a mask.
@@ -476,4 +474,3 @@ impl Devalidation {
         (!self.owns_ref).then(|| TypeRef::restore(self.mfn, self.ty))
     }
 }
-
