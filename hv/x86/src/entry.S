@@ -1,0 +1,458 @@
+# Every way into the hypervisor and out of it. One entry, one exit (DESIGN.md, section 7).
+#
+# Placeholders in braces are offsets from the base of `StackTop` (see stack.rs), which every path here keeps in RSP
+# while it works for a guest. Interrupts are off in this file, except inside what it calls.
+
+.macro CLAC
+661: .byte 0x0f, 0x1f, 0x00             # becomes CLAC at boot where the CPU has SMAP
+.pushsection .clac, "a"
+.quad 661b
+.popsection
+.endm
+
+.macro STAC
+661: .byte 0x0f, 0x1f, 0x00             # becomes STAC
+.pushsection .stac, "a"
+.quad 661b
+.popsection
+.endm
+
+.macro FIXUP at, to
+.pushsection .extable, "a"
+.quad \at, \to
+.popsection
+.endm
+
+.macro SAVE_GPRS                        # RSP = base; RAX is already in its slot
+    mov %rdi, {R_RDI}(%rsp)
+    mov %rsi, {R_RSI}(%rsp)
+    mov %rdx, {R_RDX}(%rsp)
+    mov %rcx, {R_RCX}(%rsp)
+    mov %r8, {R_R8}(%rsp)
+    mov %r9, {R_R9}(%rsp)
+    mov %r10, {R_R10}(%rsp)
+    mov %r11, {R_R11}(%rsp)
+    mov %rbx, {R_RBX}(%rsp)
+    mov %rbp, {R_RBP}(%rsp)
+    mov %r12, {R_R12}(%rsp)
+    mov %r13, {R_R13}(%rsp)
+    mov %r14, {R_R14}(%rsp)
+    mov %r15, {R_R15}(%rsp)
+.endm
+
+.macro RESTORE_CALLEE
+    mov {R_RBX}(%rsp), %rbx
+    mov {R_RBP}(%rsp), %rbp
+    mov {R_R12}(%rsp), %r12
+    mov {R_R13}(%rsp), %r13
+    mov {R_R14}(%rsp), %r14
+    mov {R_R15}(%rsp), %r15
+.endm
+
+.section .text.entry, "ax"
+
+# ---------------------------------------------------------------------------------------------------------------------
+# SYSCALL. The CPU's stub (stack.rs) stored RAX in its slot, RSP in R_RSP's, and left RSP = &regs.rsp, RAX = guest RSP.
+.balign 64
+.global syscall_entry
+syscall_entry:
+    lea -{R_RSP}(%rsp), %rsp
+    mov %rcx, {R_RIP}(%rsp)
+    mov %r11, {R_RFLAGS}(%rsp)
+    testl ${IN_KERNEL}, {PV_FLAGS}(%rsp)
+    jnz from_guest_kernel
+
+    # From guest user mode: bounce to the guest kernel's system-call callback.
+    cmpq $0, {C_PENDING}(%rsp)
+    jne syscall_slow
+    mov {C_INFO}(%rsp), %rcx
+    cmpb $0, 1(%rcx)                    # evtchn_upcall_mask
+    jne syscall_slow
+    testl ${SYSCALL_MASKS}, {PV_FLAGS}(%rsp)
+    jz syscall_slow
+    mov %rdx, {R_RDX}(%rsp)
+    mov {PV_KERNEL_SP}(%rsp), %rax
+    and $-16, %rax
+    mov {PV_KERNEL_ROOT}(%rsp), %rdx
+    incq {C_SYSCALL_BOUNCES}(%rsp)
+    mov %rdx, %cr3
+    swapgs
+    orl ${IN_KERNEL}, {PV_FLAGS}(%rsp)
+    mov {R_RSP}(%rsp), %rdx
+    STAC
+1:  movq $0xe02b, -8(%rax)              # SS
+2:  mov %rdx, -16(%rax)                 # RSP
+3:  mov %r11, -24(%rax)                 # RFLAGS: IF is set, as ring 3 always has it and events were not masked
+4:  movq $0xe033, -32(%rax)             # CS, saved event mask 0
+    mov {R_RIP}(%rsp), %rdx
+5:  mov %rdx, -40(%rax)                 # RIP
+6:  mov %r11, -48(%rax)                 # R11
+7:  mov %rdx, -56(%rax)                 # RCX
+    CLAC
+    movb $1, 1(%rcx)                    # events are masked now
+    mov {PV_SYSCALL_CALLBACK}(%rsp), %rcx
+    lea -56(%rax), %r11
+    mov {R_RAX}(%rsp), %rax
+    mov {R_RDX}(%rsp), %rdx
+    mov %r11, %rsp
+    mov $0x202, %r11d
+    sysretq
+FIXUP 1b, bounce_fault
+FIXUP 2b, bounce_fault
+FIXUP 3b, bounce_fault
+FIXUP 4b, bounce_fault
+FIXUP 5b, bounce_fault
+FIXUP 6b, bounce_fault
+FIXUP 7b, bounce_fault
+
+bounce_fault:                           # the guest kernel's stack cannot be written
+    CLAC
+    mov {R_RDX}(%rsp), %rdx
+    SAVE_GPRS
+    movl ${VECTOR_SYSCALL}, {R_VECTOR}(%rsp)
+    call guest_bounce_failed
+    jmp exit_to_guest
+
+syscall_slow:
+    mov {R_RIP}(%rsp), %rcx
+    SAVE_GPRS
+    movq $0xe033, {R_CS}(%rsp)
+    movq $0xe02b, {R_SS}(%rsp)
+    movl $0, {R_ERROR}(%rsp)
+    movl ${VECTOR_SYSCALL}, {R_VECTOR}(%rsp)
+    xor %ebp, %ebp
+    mov %rsp, %rdi
+    call syscall_from_user
+    jmp exit_to_guest
+
+# From the guest's kernel: a hypercall, its number in RAX.
+.balign 16
+from_guest_kernel:
+    cmpq $23, {R_RAX}(%rsp)             # __HYPERVISOR_iret
+    jne hypercall
+    cmpq $0, {C_PENDING}(%rsp)
+    jne hypercall
+    mov %rdx, {R_RDX}(%rsp)
+
+    # struct iret_context at the guest's RSP (RAX): rax r11 rcx flags rip cs rflags rsp ss
+    mov %rax, %rcx
+    shr $43, %rcx
+    cmp $0x1ffff0, %rcx                 # hypervisor space, slots 256 to 271
+    je iret_slow
+    STAC
+1:  cmpq $0x100, 24(%rax)               # flags = VGCF_in_syscall
+    jne iret_other
+2:  mov 40(%rax), %rdx                  # cs
+3:  mov 48(%rax), %r11                  # rflags
+4:  mov 32(%rax), %rcx                  # rip
+    and $3, %edx
+    cmp $3, %edx
+    jne iret_slow
+    test $0x200, %r11d
+    jz iret_slow
+    mov %rcx, %rdx
+    shr $47, %rdx
+    jnz iret_slow
+    mov {C_INFO}(%rsp), %rdx
+    movb $0, 1(%rdx)
+    cmpb $0, (%rdx)
+    jne iret_slow
+    mov {PV_USER_ROOT}(%rsp), %rdx
+    test %rdx, %rdx
+    jz iret_slow
+5:  pushq 56(%rax)                      # rsp
+6:  mov (%rax), %rax
+    CLAC
+    incq 8+{C_SYSCALL_RETURNS}(%rsp)
+    andl $~{IN_KERNEL}, 8+{PV_FLAGS}(%rsp)
+    mov %rdx, %cr3
+    swapgs
+    mov 8+{R_RDX}(%rsp), %rdx
+    and $0x240dd5, %r11d
+    or $0x202, %r11d
+    pop %rsp
+    sysretq
+FIXUP 1b, iret_slow
+FIXUP 2b, iret_slow
+FIXUP 3b, iret_slow
+FIXUP 4b, iret_slow
+FIXUP 5b, iret_slow
+FIXUP 6b, iret_slow_popped
+
+iret_slow_popped:
+    add $8, %rsp
+iret_other:
+iret_slow:
+    CLAC
+    mov {R_RDX}(%rsp), %rdx
+    mov {R_RFLAGS}(%rsp), %r11
+
+hypercall:
+    mov {R_RIP}(%rsp), %rcx
+    SAVE_GPRS
+    movq $0xe033, {R_CS}(%rsp)
+    movq $0xe02b, {R_SS}(%rsp)
+    movl $0, {R_ERROR}(%rsp)
+    movl ${VECTOR_SYSCALL}, {R_VECTOR}(%rsp)
+    xor %ebp, %ebp
+    mov %rsp, %rdi
+    sti
+    call hypercall_from_guest
+    # falls through
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The exit. RSP = base.
+.global exit_to_guest
+exit_to_guest:
+    cli
+    cmpq $0, {C_PENDING}(%rsp)
+    jne exit_work
+    mov {C_INFO}(%rsp), %rax
+    movzwl (%rax), %eax
+    test %al, %al
+    jz 1f
+    test %ah, %ah
+    jz exit_work
+1:  RESTORE_CALLEE
+    mov {R_RDI}(%rsp), %rdi
+    mov {R_RSI}(%rsp), %rsi
+    mov {R_RDX}(%rsp), %rdx
+    mov {R_R8}(%rsp), %r8
+    mov {R_R9}(%rsp), %r9
+    mov {R_R10}(%rsp), %r10
+
+    cmpl ${VECTOR_SYSCALL}, {R_VECTOR}(%rsp)
+    jne 2f
+    mov {R_RIP}(%rsp), %rcx
+    mov %rcx, %rax
+    shl $16, %rax
+    sar $16, %rax
+    cmp %rax, %rcx
+    jne 2f
+    mov {R_RFLAGS}(%rsp), %r11
+    test $0x10000, %r11d                # RF: only IRET restores it
+    jnz 2f
+    mov {R_RAX}(%rsp), %rax
+    mov {R_RSP}(%rsp), %rsp
+    sysretq
+
+2:  mov {R_RAX}(%rsp), %rax
+    mov {R_RCX}(%rsp), %rcx
+    mov {R_R11}(%rsp), %r11
+    lea {R_RIP}(%rsp), %rsp
+.global iret_to_guest
+iret_to_guest:
+    iretq
+FIXUP iret_to_guest, 0                  # handled apart: see `fault_in_iret`
+
+exit_work:
+    mov %rsp, %rdi
+    call exit_work_for_guest            # returns with interrupts off or on; everything is looked at again
+    jmp exit_to_guest
+
+# The guest's frame made IRETQ fault: Rust has copied its registers back; raise the failsafe callback.
+.global failsafe_after_iret
+failsafe_after_iret:
+    mov %rsp, %rdi
+    call raise_failsafe
+    jmp exit_to_guest
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Exceptions and interrupts. 256 stubs of 16 bytes.
+.balign 16
+.global vector_stubs
+vector_stubs:
+.set vec, 0
+.rept 256
+    .balign 16
+    .if (vec == 8) || (vec >= 10 && vec <= 14) || (vec == 17) || (vec == 21)
+    .else
+    push $0
+    .endif
+    movl $vec, 4(%rsp)
+    .if (vec == 1) || (vec == 2) || (vec == 8) || (vec == 18)
+    jmp ist_common
+    .else
+    jmp trap_common
+    .endif
+    .set vec, vec + 1
+.endr
+
+.balign 64
+trap_common:
+    CLAC
+    cld
+    push %rdi
+    push %rsi
+    push %rdx
+    push %rcx
+    push %rax
+    push %r8
+    push %r9
+    push %r10
+    push %r11
+    push %rbx
+    push %rbp
+    push %r12
+    push %r13
+    push %r14
+    push %r15
+    testb $3, {F_CS}(%rsp)
+    jz trap_inside
+from_guest:
+    sub $8, %rsp                        # RSP = base
+    xor %ebp, %ebp
+    mov %rsp, %rdi
+    call trap_from_guest
+    jmp exit_to_guest
+
+trap_inside:                            # in the hypervisor itself: any depth of this CPU's stack
+    mov %rsp, %rdi
+    mov %rsp, %rbx
+    mov {F_RBP}(%rsp), %rbp
+    and $-16, %rsp
+    call trap_from_hypervisor
+    mov %rbx, %rsp
+leave_inside:
+    pop %r15
+    pop %r14
+    pop %r13
+    pop %r12
+    pop %rbp
+    pop %rbx
+    pop %r11
+    pop %r10
+    pop %r9
+    pop %r8
+    pop %rax
+    pop %rcx
+    pop %rdx
+    pop %rsi
+    pop %rdi
+    add $8, %rsp
+    iretq
+
+# Vectors with a stack of their own (#DB, NMI, #DF, #MC).
+ist_common:
+    CLAC
+    cld
+    push %rdi
+    push %rsi
+    push %rdx
+    push %rcx
+    push %rax
+    push %r8
+    push %r9
+    push %r10
+    push %r11
+    push %rbx
+    push %rbp
+    push %r12
+    push %r13
+    push %r14
+    push %r15
+    testb $3, {F_CS}(%rsp)
+    jz trap_inside
+    cmpl $1, {F_VECTOR}(%rsp)
+    jne trap_inside                     # NMI and #MC stay on their stack
+    # #DB from the guest: go on on the main stack, with the frame copied to its fixed place.
+    mov %rsp, %rsi
+    mov %rsp, %rdi
+    or $0xffff, %rdi
+    sub ${TOP_MINUS_ONE}, %rdi          # base
+    mov %rdi, %rdx
+    add $8, %rdi
+    mov $21, %ecx                       # words of Regs
+    rep movsq
+    mov %rdx, %rsp
+    xor %ebp, %ebp
+    mov %rsp, %rdi
+    call trap_from_guest
+    jmp exit_to_guest
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Copies from and to the running guest: RDI = to, RSI = from, RDX = bytes; gives the bytes not copied.
+.balign 16
+.global copy_guest_bytes
+copy_guest_bytes:
+    mov %rdx, %rcx
+    STAC
+1:  rep movsb
+2:  CLAC
+    mov %rcx, %rax
+    ret
+FIXUP 1b, 2b
+
+# One aligned or unaligned word: RDI = from; RAX = value, RDX = 0, or RDX = 1 when it faults.
+.balign 16
+.global load_guest_word
+load_guest_word:
+    xor %edx, %edx
+    STAC
+1:  mov (%rdi), %rax
+2:  CLAC
+    ret
+3:  mov $1, %edx
+    jmp 2b
+FIXUP 1b, 3b
+
+# RDI = to, RSI = value; RAX = 0, or 1 when it faults.
+.balign 16
+.global store_guest_word
+store_guest_word:
+    xor %eax, %eax
+    STAC
+1:  mov %rsi, (%rdi)
+2:  CLAC
+    ret
+3:  mov $1, %eax
+    jmp 2b
+FIXUP 1b, 3b
+
+# Loads a data segment register, or a null selector where the descriptor is bad. EDI = selector; EAX = 1 if bad.
+.macro LOADSEG name, reg
+.global \name
+\name:
+    xor %eax, %eax
+1:  mov %edi, %\reg
+    ret
+2:  mov $1, %eax
+    xor %edi, %edi
+    mov %edi, %\reg
+    ret
+FIXUP 1b, 2b
+.endm
+LOADSEG load_ds, ds
+LOADSEG load_es, es
+LOADSEG load_fs, fs
+LOADSEG load_gs, gs
+
+# MSR access that may fault. EDI = index; RAX = value, RDX = 1 on #GP.
+.global rdmsr_safe
+rdmsr_safe:
+    mov %edi, %ecx
+1:  rdmsr
+    shl $32, %rdx
+    or %rdx, %rax
+    xor %edx, %edx
+    ret
+2:  xor %eax, %eax
+    mov $1, %edx
+    ret
+FIXUP 1b, 2b
+
+# EDI = index, RSI = value; RAX = 1 on #GP.
+.global wrmsr_safe
+wrmsr_safe:
+    mov %edi, %ecx
+    mov %esi, %eax
+    mov %rsi, %rdx
+    shr $32, %rdx
+1:  wrmsr
+    xor %eax, %eax
+    ret
+2:  mov $1, %eax
+    ret
+FIXUP 1b, 2b
+
+.section .text

@@ -1,0 +1,96 @@
+//! Copies from and to the memory of the guest whose tables this CPU has loaded.
+
+use crate::layout;
+
+unsafe extern "C" {
+    fn copy_guest_bytes(to: *mut u8, from: *const u8, len: usize) -> usize;
+    fn store_guest_word(to: u64, value: u64) -> u64;
+    fn load_ds(selector: u32) -> u32;
+    fn load_es(selector: u32) -> u32;
+    fn load_fs(selector: u32) -> u32;
+    fn load_gs(selector: u32) -> u32;
+    fn wrmsr_safe(index: u32, value: u64) -> u64;
+}
+
+/// Copies from the guest; `Err(address)` is the first one that could not be read.
+pub fn read(from: u64, to: &mut [u8]) -> Result<(), u64> {
+    if to.is_empty() {
+        return Ok(());
+    }
+    if !layout::is_guest_range(from, to.len() as u64) {
+        return Err(from);
+    }
+    if to.len() == 8 {
+        let (value, bad): (u64, u64);
+        // SAFETY: reads only guest space, checked above; a fault is caught by the exception table.
+        unsafe {
+            core::arch::asm!("call load_guest_word", in("rdi") from, out("rax") value, out("rdx") bad);
+        }
+        if bad != 0 {
+            return Err(from);
+        }
+        to.copy_from_slice(&value.to_le_bytes());
+        return Ok(());
+    }
+    // SAFETY: reads only guest space, checked above; a fault is caught by the exception table.
+    match unsafe { copy_guest_bytes(to.as_mut_ptr(), from as *const u8, to.len()) } {
+        0 => Ok(()),
+        left => Err(from + (to.len() - left) as u64),
+    }
+}
+
+/// Copies to the guest; `Err(address)` is the first one that could not be written.
+pub fn write(to: u64, from: &[u8]) -> Result<(), u64> {
+    if from.is_empty() {
+        return Ok(());
+    }
+    if !layout::is_guest_range(to, from.len() as u64) {
+        return Err(to);
+    }
+    if let Ok(word) = <[u8; 8]>::try_from(from) {
+        // SAFETY: writes only guest space, checked above; a fault is caught by the exception table.
+        return if unsafe { store_guest_word(to, u64::from_le_bytes(word)) } == 0 { Ok(()) } else { Err(to) };
+    }
+    // SAFETY: writes only guest space, checked above; a fault is caught by the exception table.
+    match unsafe { copy_guest_bytes(to as *mut u8, from.as_ptr(), from.len()) } {
+        0 => Ok(()),
+        left => Err(to + (from.len() - left) as u64),
+    }
+}
+
+/// Loads ds, es, fs, gs; gives whether all were good (a bad one becomes null).
+pub fn load_selectors(selectors: [u16; 4]) -> bool {
+    let [ds, es, fs, gs] = selectors.map(u32::from);
+    // SAFETY: a bad selector is caught by the exception table; the hypervisor uses none of the four.
+    unsafe { load_ds(ds) + load_es(es) + load_fs(fs) + load_gs(gs) == 0 }
+}
+
+/// The data selectors now.
+pub fn selectors() -> [u16; 4] {
+    let (ds, es, fs, gs): (u16, u16, u16, u16);
+    // SAFETY: reads registers.
+    unsafe {
+        core::arch::asm!("mov {:x}, ds", "mov {:x}, es", "mov {:x}, fs", "mov {:x}, gs",
+            out(reg) ds, out(reg) es, out(reg) fs, out(reg) gs, options(nomem, nostack, preserves_flags));
+    }
+    [ds, es, fs, gs]
+}
+
+/// Reads an MSR that may not exist.
+pub fn rdmsr(index: u32) -> Option<u64> {
+    let (value, bad): (u64, u64);
+    // SAFETY: a fault is caught by the exception table.
+    unsafe {
+        core::arch::asm!("call rdmsr_safe", inout("edi") index => _, out("rax") value, out("rdx") bad, out("rcx") _);
+    }
+    (bad == 0).then_some(value)
+}
+
+/// Writes an MSR that may not exist; `false` when it faulted.
+///
+/// # Safety
+/// If the register exists, the value keeps the hypervisor's invariants.
+pub unsafe fn wrmsr(index: u32, value: u64) -> bool {
+    // SAFETY: the caller's; a fault is caught by the exception table.
+    unsafe { wrmsr_safe(index, value) == 0 }
+}

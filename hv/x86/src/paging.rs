@@ -1,0 +1,113 @@
+//! The hypervisor's own translations. Built at boot, shared by all CPUs and all roots (slots 256 to 271).
+
+use crate::layout;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Present.
+pub const P: u64 = 1;
+/// Writable.
+pub const W: u64 = 1 << 1;
+/// Guests may read it.
+pub const USER: u64 = 1 << 2;
+/// Uncached (PWT and PCD).
+pub const UNCACHED: u64 = 1 << 3 | 1 << 4;
+/// A large page.
+pub const PS: u64 = 1 << 7;
+/// Stays over a load of CR3.
+pub const GLOBAL: u64 = 1 << 8;
+/// Not executable.
+pub const NX: u64 = 1 << 63;
+const FRAME: u64 = 0x000f_ffff_ffff_f000;
+
+static ROOT: AtomicU64 = AtomicU64::new(0);
+static NX_MASK: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// Leaves out NX where the CPU does not have it.
+pub fn without_nx() {
+    NX_MASK.store(!NX, Ordering::Relaxed);
+}
+
+/// Linear address of RAM in the direct map.
+pub fn direct<T>(physical: u64) -> *mut T {
+    (layout::DIRECT_MAP + physical) as *mut T
+}
+
+/// Gives one zeroed page for a table, by physical address.
+pub type TakePage<'a> = &'a mut dyn FnMut() -> u64;
+
+/// Makes the (empty) root of the hypervisor's own tables.
+pub fn create_root(take: TakePage<'_>) {
+    ROOT.store(take(), Ordering::Relaxed);
+}
+
+/// Physical address of the root of the hypervisor's own tables.
+pub fn root() -> u64 {
+    ROOT.load(Ordering::Relaxed)
+}
+
+/// Our entry of the root with this index (256 to 271).
+pub fn root_entry(index: usize) -> u64 {
+    let table = direct::<u64>(root());
+    // SAFETY: the root is a whole page of the direct map.
+    unsafe { table.add(index & 511).read_volatile() }
+}
+
+fn slot(va: u64, level: u32, take: Option<TakePage<'_>>) -> Option<*mut u64> {
+    let mut table = direct::<u64>(root());
+    let mut take = take;
+    for depth in (level..=4).rev() {
+        let index = (va >> (12 + 9 * (depth - 1))) as usize & 511;
+        // SAFETY: tables are whole pages of the direct map.
+        let entry = unsafe { table.add(index) };
+        if depth == level {
+            return Some(entry);
+        }
+        // SAFETY: as above.
+        let value = unsafe { entry.read_volatile() };
+        let next = if value & P == 0 {
+            let page = take.as_mut()?();
+            // SAFETY: as above. Rights are decided in the last level.
+            unsafe { entry.write_volatile(page | P | W | USER) };
+            page
+        } else {
+            assert!(value & PS == 0, "{va:#x} is inside a large page");
+            value & FRAME
+        };
+        table = direct(next);
+    }
+    None
+}
+
+/// Maps `len` bytes with the largest pages that fit, up to `largest` bytes each (4 KiB, 2 MiB, 1 GiB).
+pub fn map(va: u64, physical: u64, len: u64, flags: u64, largest: u64, take: TakePage<'_>) {
+    let (mut va, mut pa, mut left) = (va, physical, len.next_multiple_of(4096));
+    let flags = flags & NX_MASK.load(Ordering::Relaxed);
+    while left > 0 {
+        let (level, size) = [(3, 1u64 << 30), (2, 1 << 21), (1, 1 << 12)]
+            .into_iter()
+            .find(|&(_, size)| size <= largest.max(4096) && left >= size && va % size == 0 && pa % size == 0)
+            .unwrap_or((1, 4096));
+        let entry = slot(va, level, Some(&mut *take)).expect("tables are made on the way");
+        let large = if level > 1 { PS } else { 0 };
+        // SAFETY: an entry of our own tables.
+        unsafe { entry.write_volatile(pa | flags | large) };
+        va += size;
+        pa += size;
+        left -= size;
+    }
+}
+
+/// Changes one 4 KiB entry that [`map`] made the tables for; the caller flushes.
+pub fn set(va: u64, entry: u64) {
+    if let Some(slot) = slot(va, 1, None) {
+        // SAFETY: an entry of our own tables.
+        unsafe { slot.write_volatile(entry & NX_MASK.load(Ordering::Relaxed)) };
+    }
+}
+
+/// Makes the tables for 4 KiB pages of this range, with nothing present.
+pub fn reserve(va: u64, len: u64, take: TakePage<'_>) {
+    for at in (va..va + len).step_by(4096) {
+        let _ = slot(at, 1, Some(&mut *take));
+    }
+}
