@@ -15,6 +15,7 @@ pub mod emulate;
 pub mod frame;
 pub mod hypercall;
 pub mod memory;
+pub mod options;
 pub mod platform;
 pub mod pv;
 #[cfg(test)]

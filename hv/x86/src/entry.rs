@@ -30,7 +30,7 @@ core::arch::global_asm!(
     R_R13 = const regs!(r13), R_R14 = const regs!(r14), R_R15 = const regs!(r15), R_RIP = const regs!(rip),
     R_CS = const regs!(cs), R_RFLAGS = const regs!(rflags), R_RSP = const regs!(rsp), R_SS = const regs!(ss),
     R_ERROR = const regs!(error_code), R_VECTOR = const regs!(entry_vector),
-    F_CS = const offset_of!(Regs, cs), F_RIP = const offset_of!(Regs, rip), F_RBP = const offset_of!(Regs, rbp),
+    F_CS = const offset_of!(Regs, cs), F_RBP = const offset_of!(Regs, rbp),
     F_VECTOR = const offset_of!(Regs, entry_vector),
     PV_FLAGS = const pv!(flags), PV_KERNEL_SP = const pv!(kernel_sp), PV_KERNEL_ROOT = const pv!(kernel_root),
     PV_USER_ROOT = const pv!(user_root), PV_SYSCALL_CALLBACK = const pv!(syscall_callback),

@@ -1,0 +1,322 @@
+//! The hypervisor's command line, with Xen's names and meanings (docs: "Xen Hypervisor Command Line Options").
+
+/// Options as parsed; anything not given keeps its default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// `dom0_mem=`: how much dom0 gets.
+    pub dom0_mem: Dom0Mem,
+    /// `dom0_max_vcpus=MIN-MAX` or one number.
+    pub dom0_max_vcpus: (u32, u32),
+    /// `com1=BAUD,...`: 0 means that COM1 is not configured.
+    pub com1_baud: u32,
+    /// `console=`: serial port 1 carries the console.
+    pub console_com1: bool,
+    /// `console=vga`.
+    pub console_vga: bool,
+    /// `loglvl=`.
+    pub loglvl: LogLevel,
+    /// `guest_loglvl=`.
+    pub guest_loglvl: LogLevel,
+    /// `noreboot`: halt after a panic.
+    pub noreboot: bool,
+    /// `maxcpus=`: the most CPUs that are brought up.
+    pub maxcpus: u32,
+    /// `x2apic=`.
+    pub x2apic: bool,
+    /// `xen-version=MAJOR.MINOR`: what XENVER_version answers.
+    pub xen_version: (u16, u16),
+    /// `tsc-skew=TICKS`, a test option: CPU n's TSC is read with n times this added.
+    pub tsc_skew: u64,
+    /// `smep=`, `smap=`.
+    pub smap: bool,
+}
+
+/// Amounts are bytes; `None` means not given. A negative amount means "all but that much".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dom0Mem {
+    /// The wanted amount.
+    pub amount: Option<Amount>,
+    /// `min:`.
+    pub min: Option<Amount>,
+    /// `max:`.
+    pub max: Option<Amount>,
+}
+
+/// A number of bytes, or all but a number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amount {
+    /// That many bytes.
+    Bytes(u64),
+    /// All but that many bytes.
+    AllBut(u64),
+}
+
+impl Amount {
+    /// In bytes, of `total`.
+    pub fn of(self, total: u64) -> u64 {
+        match self {
+            Amount::Bytes(bytes) => bytes,
+            Amount::AllBut(bytes) => total.saturating_sub(bytes),
+        }
+    }
+}
+
+/// Thresholds for console lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Nothing.
+    None,
+    /// Errors.
+    Error,
+    /// And warnings.
+    Warning,
+    /// And information.
+    Info,
+    /// And debugging: everything.
+    Debug,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            dom0_mem: Dom0Mem::default(),
+            dom0_max_vcpus: (1, u32::MAX),
+            com1_baud: 0,
+            console_com1: false,
+            console_vga: true,
+            loglvl: LogLevel::Warning,
+            guest_loglvl: LogLevel::Error,
+            noreboot: false,
+            maxcpus: u32::MAX,
+            x2apic: true,
+            xen_version: (4, 17),
+            tsc_skew: 0,
+            smap: true,
+        }
+    }
+}
+
+/// What is wrong with one word of the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Complaint<'a> {
+    /// No such option; it is ignored.
+    Unknown(&'a str),
+    /// The option exists, its value makes no sense; the default stays.
+    BadValue(&'a str),
+    /// Known to Xen, without effect here.
+    NoEffect(&'a str),
+}
+
+impl core::fmt::Display for Complaint<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Complaint::Unknown(word) => write!(f, "command line: unknown option \"{word}\" is ignored"),
+            Complaint::BadValue(word) => write!(f, "command line: bad value in \"{word}\"; the default is used"),
+            Complaint::NoEffect(word) => write!(f, "command line: \"{word}\" has no effect in this version"),
+        }
+    }
+}
+
+/// Parses a number of bytes with Xen's suffixes (B, K, M, G, T; none: KiB).
+pub fn parse_size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let (digits, hex) = match text.strip_prefix("0x") {
+        Some(rest) => (rest.trim_end_matches(|c: char| "kKmMgGtT".contains(c)), true),
+        None => (digits, false),
+    };
+    let number = u64::from_str_radix(digits, if hex { 16 } else { 10 }).ok()?;
+    let suffix = text.get(digits.len() + if hex { 2 } else { 0 }..)?;
+    let shift = match suffix {
+        "B" | "b" => 0,
+        "" | "K" | "k" => 10,
+        "M" | "m" => 20,
+        "G" | "g" => 30,
+        "T" | "t" => 40,
+        _ => return None,
+    };
+    number.checked_mul(1 << shift)
+}
+
+fn parse_amount(text: &str) -> Option<Amount> {
+    match text.strip_prefix('-') {
+        Some(rest) => parse_size(rest).map(Amount::AllBut),
+        None => parse_size(text).map(Amount::Bytes),
+    }
+}
+
+fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "" | "1" | "true" | "yes" | "on" | "enable" => Some(true),
+        "0" | "false" | "no" | "off" | "disable" => Some(false),
+        _ => None,
+    }
+}
+
+fn parse_level(text: &str) -> Option<LogLevel> {
+    // "low/high": the first is the unconditional threshold.
+    match text.split('/').next()? {
+        "none" => Some(LogLevel::None),
+        "error" => Some(LogLevel::Error),
+        "warning" => Some(LogLevel::Warning),
+        "info" => Some(LogLevel::Info),
+        "debug" | "all" => Some(LogLevel::Debug),
+        _ => None,
+    }
+}
+
+impl Dom0Mem {
+    fn parse(text: &str) -> Option<Dom0Mem> {
+        let mut mem = Dom0Mem::default();
+        for part in text.split(',') {
+            match part.split_once(':') {
+                Some(("min", value)) => mem.min = Some(parse_amount(value)?),
+                Some(("max", value)) => mem.max = Some(parse_amount(value)?),
+                Some(_) => return None,
+                None => mem.amount = Some(parse_amount(part)?),
+            }
+        }
+        Some(mem)
+    }
+}
+
+impl Options {
+    /// Parses a command line; every word that is not understood goes to `complain`.
+    pub fn parse<'a>(line: &'a str, mut complain: impl FnMut(Complaint<'a>)) -> Options {
+        let mut options = Options::default();
+        for word in line.split_ascii_whitespace() {
+            if word == "--" {
+                continue;
+            }
+            let (name, value) = word.split_once('=').unwrap_or((word, ""));
+            let (name, value) = match name.strip_prefix("no-") {
+                Some(rest) if value.is_empty() => (rest, "no"),
+                _ => (name, value),
+            };
+            if !options.apply(name, value, &mut |complaint| match complaint {
+                Known::BadValue => complain(Complaint::BadValue(word)),
+                Known::NoEffect => complain(Complaint::NoEffect(word)),
+            }) {
+                complain(Complaint::Unknown(word));
+            }
+        }
+        options
+    }
+
+    fn apply(&mut self, name: &str, value: &str, complain: &mut dyn FnMut(Known)) -> bool {
+        fn set<T>(slot: &mut T, value: Option<T>, complain: &mut dyn FnMut(Known)) {
+            match value {
+                Some(value) => *slot = value,
+                None => complain(Known::BadValue),
+            }
+        }
+        match name {
+            "dom0_mem" => set(&mut self.dom0_mem, Dom0Mem::parse(value), complain),
+            "dom0_max_vcpus" => set(&mut self.dom0_max_vcpus, parse_range(value), complain),
+            "com1" => set(&mut self.com1_baud, parse_baud(value), complain),
+            "console" => {
+                self.console_com1 = false;
+                self.console_vga = false;
+                for part in value.split(',') {
+                    match part {
+                        "com1" => self.console_com1 = true,
+                        "vga" => self.console_vga = true,
+                        "none" => {}
+                        _ => complain(Known::BadValue),
+                    }
+                }
+            }
+            "loglvl" => set(&mut self.loglvl, parse_level(value), complain),
+            "guest_loglvl" => set(&mut self.guest_loglvl, parse_level(value), complain),
+            "noreboot" => set(&mut self.noreboot, parse_bool(value), complain),
+            "maxcpus" => set(&mut self.maxcpus, value.parse().ok().filter(|&n| n > 0), complain),
+            "nosmp" => self.maxcpus = 1,
+            "x2apic" => set(&mut self.x2apic, parse_bool(value), complain),
+            "smap" | "smep" => set(&mut self.smap, parse_bool(value), complain),
+            "xen-version" => set(&mut self.xen_version, parse_version(value), complain),
+            "tsc-skew" => set(&mut self.tsc_skew, value.parse().ok(), complain),
+            // One scheduler so far; "credit2" and the like come with the scheduler issue.
+            "sched" | "iommu" | "placeholder" | "console_timestamps" | "sync_console" | "vga" | "com2" | "ucode"
+            | "spec-ctrl" | "cpufreq" | "dom0" | "apicv" => complain(Known::NoEffect),
+            _ => return false,
+        }
+        true
+    }
+}
+
+enum Known {
+    BadValue,
+    NoEffect,
+}
+
+fn parse_range(text: &str) -> Option<(u32, u32)> {
+    let (min, max) = match text.split_once('-') {
+        None => (text.parse().ok()?, text.parse().ok()?),
+        Some((min, max)) => (
+            if min.is_empty() { 1 } else { min.parse().ok()? },
+            if max.is_empty() { u32::MAX } else { max.parse().ok()? },
+        ),
+    };
+    (min >= 1 && min <= max).then_some((min, max))
+}
+
+fn parse_baud(text: &str) -> Option<u32> {
+    let first = text.split(',').next()?;
+    let baud = first.split('/').next()?;
+    if baud == "auto" { Some(115_200) } else { baud.parse().ok().filter(|&n| n > 0) }
+}
+
+fn parse_version(text: &str) -> Option<(u16, u16)> {
+    let (major, minor) = text.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    fn parse(line: &str) -> (Options, Vec<Complaint<'_>>) {
+        let mut complaints = Vec::new();
+        let options = Options::parse(line, |c| complaints.push(c));
+        (options, complaints)
+    }
+
+    #[test]
+    fn peers_command_line_is_understood_without_complaint() {
+        let line = "dom0_mem=1024M,max:1024M dom0_max_vcpus=2 com1=115200,8n1 console=com1 loglvl=all guest_loglvl=all";
+        let (options, complaints) = parse(line);
+        assert_eq!(complaints, []);
+        assert_eq!(options.dom0_mem.amount, Some(Amount::Bytes(1 << 30)));
+        assert_eq!(options.dom0_mem.max, Some(Amount::Bytes(1 << 30)));
+        assert_eq!(options.dom0_max_vcpus, (2, 2));
+        assert_eq!(options.com1_baud, 115_200);
+        assert!(options.console_com1 && !options.console_vga);
+        assert_eq!(options.loglvl, LogLevel::Debug);
+    }
+
+    #[test]
+    fn sizes_have_xens_suffixes_and_kib_without() {
+        assert_eq!(parse_size("4096"), Some(4 << 20));
+        assert_eq!(parse_size("3G"), Some(3 << 30));
+        assert_eq!(parse_size("17B"), Some(17));
+        assert_eq!(parse_size("0x10M"), Some(16 << 20));
+        for bad in ["", "M", "12Q", "99999999999T", "-1"] {
+            assert_eq!(parse_size(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_reported_and_the_default_stays() {
+        let (options, complaints) = parse("frobnicate=1 dom0_mem=lots maxcpus=0 iommu=off no-x2apic");
+        assert_eq!(
+            complaints,
+            [
+                Complaint::Unknown("frobnicate=1"),
+                Complaint::BadValue("dom0_mem=lots"),
+                Complaint::BadValue("maxcpus=0"),
+                Complaint::NoEffect("iommu=off")
+            ]
+        );
+        assert_eq!(options, Options { x2apic: false, ..Options::default() });
+    }
+}

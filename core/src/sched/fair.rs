@@ -1,0 +1,159 @@
+//! A fair, work-conserving scheduler: the runnable vcpu that used least runs next, on any CPU.
+//!
+//! One queue for all CPUs, ordered by use. A vcpu that slept comes back with at most one slice of credit, so that it
+//! runs soon but cannot starve others. SEDF, credit and rt come behind the same trait.
+
+use super::{Decision, Scheduler};
+use crate::cpu::{CpuId, CpuMask};
+use crate::domain::Vcpu;
+use crate::platform::Platform;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+use ferroxen_sync::{Lock, Shared, rank};
+
+/// How long a vcpu runs when others wait, in nanoseconds.
+pub const SLICE: u64 = 10_000_000;
+/// A waking vcpu preempts one that used this much more.
+const PREEMPT: u64 = 1_000_000;
+
+struct State<P: Platform> {
+    queue: Vec<Shared<Vcpu<P>>>,
+    /// Vcpus for which the queue has room.
+    room: usize,
+    online: CpuMask,
+    idle: CpuMask,
+    /// Use of the vcpu that was chosen last: newcomers begin there.
+    floor: u64,
+}
+
+/// See the module.
+pub struct Fair<P: Platform>(Lock<rank::RunQueue, State<P>>);
+
+impl<P: Platform> Default for Fair<P> {
+    fn default() -> Self {
+        Fair(Lock::new(State {
+            queue: Vec::new(),
+            room: 0,
+            online: CpuMask::EMPTY,
+            idle: CpuMask::EMPTY,
+            floor: 0,
+        }))
+    }
+}
+
+impl<P: Platform> State<P> {
+    /// Queues a runnable vcpu that is neither queued nor running. Room was reserved when it was created.
+    fn enqueue(&mut self, vcpu: &Shared<Vcpu<P>>) {
+        let used = &vcpu.sched.used;
+        let least = self.floor.saturating_sub(SLICE);
+        used.fetch_max(least, Ordering::Relaxed);
+        if self.queue.len() < self.queue.capacity() {
+            self.queue.push(vcpu.clone());
+        }
+    }
+
+    fn queued(&self, vcpu: &Shared<Vcpu<P>>) -> bool {
+        self.queue.iter().any(|other| Shared::same(other, vcpu))
+    }
+
+    fn least(&self) -> Option<(usize, u64)> {
+        let uses = self.queue.iter().map(|vcpu| vcpu.sched.used.load(Ordering::Relaxed));
+        uses.enumerate().min_by_key(|&(_, used)| used)
+    }
+}
+
+fn charge<P: Platform>(vcpu: &Vcpu<P>, now: u64) {
+    let since = vcpu.sched.since.swap(now, Ordering::Relaxed);
+    vcpu.sched.used.fetch_add(now.saturating_sub(since), Ordering::Relaxed);
+}
+
+impl<P: Platform> Scheduler<P> for Fair<P> {
+    fn name(&self) -> &'static str {
+        "fair"
+    }
+
+    fn add_cpu(&self, cpu: CpuId) {
+        self.0.lock().online.set(cpu);
+    }
+
+    fn reserve(&self) -> Result<(), ()> {
+        let mut state = self.0.lock();
+        let room = state.room.checked_add(1).ok_or(())?;
+        let more = room.saturating_sub(state.queue.len());
+        state.queue.try_reserve(more).map_err(|_| ())?;
+        state.room = room;
+        Ok(())
+    }
+
+    fn wake(&self, vcpu: &Shared<Vcpu<P>>, now: u64) -> Option<CpuId> {
+        let mut state = self.0.lock();
+        if vcpu.sched.running_on().is_some() || state.queued(vcpu) || !vcpu.sched.runnable() {
+            return None;
+        }
+        state.enqueue(vcpu);
+        let last = vcpu.sched.last_cpu();
+        let chosen = if state.idle.has(last) { Some(last) } else { state.idle.iter().next() };
+        if let Some(cpu) = chosen {
+            state.idle.clear(cpu);
+            return Some(cpu);
+        }
+        let _ = now;
+        // Everybody is busy: the CPU that ran it last compares when it decides.
+        state.online.has(last).then_some(last)
+    }
+
+    fn decide(&self, cpu: CpuId, current: Option<&Shared<Vcpu<P>>>, now: u64) -> Decision<P> {
+        let mut state = self.0.lock();
+        state.idle.clear(cpu);
+        // What stopped being runnable while it waited leaves the queue here.
+        state.queue.retain(|vcpu| vcpu.sched.runnable());
+        if let Some(vcpu) = current {
+            charge(vcpu, now);
+        }
+        let current = current.filter(|vcpu| vcpu.sched.runnable());
+        let least = state.least();
+        let chosen = match (current, least) {
+            (Some(vcpu), None) => vcpu.clone(),
+            (Some(vcpu), Some((_, used))) if vcpu.sched.used.load(Ordering::Relaxed) <= used.saturating_add(PREEMPT) => {
+                vcpu.clone()
+            }
+            (_, Some((at, _))) => state.queue.swap_remove(at),
+            (None, None) => {
+                state.idle.set(cpu);
+                return Decision { vcpu: None, until: u64::MAX };
+            }
+        };
+        let used = chosen.sched.used.load(Ordering::Relaxed);
+        state.floor = state.floor.max(used);
+        chosen.sched.since.store(now, Ordering::Relaxed);
+        chosen.sched.set_running(Some(cpu));
+        let until = if state.queue.is_empty() { u64::MAX } else { now.saturating_add(SLICE) };
+        Decision { vcpu: Some(chosen), until }
+    }
+
+    fn saved(&self, cpu: CpuId, vcpu: &Shared<Vcpu<P>>, _now: u64) -> Option<CpuId> {
+        let mut state = self.0.lock();
+        vcpu.sched.set_running(None);
+        if !vcpu.sched.runnable() || state.queued(vcpu) {
+            return None;
+        }
+        state.enqueue(vcpu);
+        let other = state.idle.iter().find(|&other| other != cpu);
+        if let Some(other) = other {
+            state.idle.clear(other);
+        }
+        other
+    }
+
+    fn yield_now(&self, vcpu: &Vcpu<P>, now: u64) {
+        let state = self.0.lock();
+        charge(vcpu, now);
+        if let Some((_, used)) = state.least() {
+            vcpu.sched.used.fetch_max(used.saturating_add(PREEMPT).saturating_add(1), Ordering::Relaxed);
+        }
+    }
+
+    fn idle(&self) -> CpuMask {
+        self.0.lock().idle
+    }
+}

@@ -1,0 +1,130 @@
+//! `struct vcpu_time_info` and the wall clock in the shared-info page (xen.h).
+
+use crate::addr::Maddr;
+use crate::platform::Platform;
+
+/// How a CPU's TSC becomes system time: `ns = system + ((tsc - stamp) << shift) * mul >> 32`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TscScale {
+    /// TSC at the reference.
+    pub stamp: u64,
+    /// System time at the reference, in nanoseconds.
+    pub system: u64,
+    /// 32.32 multiplier.
+    pub mul: u32,
+    /// Left shift (negative: right) before multiplying.
+    pub shift: i8,
+}
+
+impl TscScale {
+    /// For a TSC of `hz` ticks per second (at least 1 MHz), with the reference at 0.
+    pub fn from_hz(hz: u64) -> TscScale {
+        const SECOND: u64 = 1_000_000_000;
+        let mut hz = hz.max(1_000_000);
+        let mut shift = 0i8;
+        while hz > SECOND.saturating_mul(2) {
+            hz >>= 1;
+            shift = shift.saturating_sub(1);
+        }
+        while hz <= SECOND {
+            hz = hz.saturating_mul(2);
+            shift = shift.saturating_add(1);
+        }
+        // 10^9 < hz <= 2 * 10^9: the quotient is below 2^32.
+        let mul = u32::try_from((u128::from(SECOND) << 32).checked_div(hz.into()).unwrap_or(0)).unwrap_or(u32::MAX);
+        TscScale { stamp: 0, system: 0, mul, shift }
+    }
+
+    /// Ticks since the reference, in nanoseconds.
+    #[inline(always)]
+    pub fn scale(&self, ticks: u64) -> u64 {
+        let shifted = if self.shift < 0 {
+            ticks >> self.shift.unsigned_abs()
+        } else {
+            ticks.checked_shl(self.shift.unsigned_abs().into()).unwrap_or(0)
+        };
+        ((u128::from(shifted) * u128::from(self.mul)) >> 32) as u64
+    }
+
+    /// System time at this TSC value.
+    #[inline(always)]
+    pub fn time(&self, tsc: u64) -> u64 {
+        self.system.wrapping_add(self.scale(tsc.saturating_sub(self.stamp)))
+    }
+
+    /// The same line with its reference moved to `tsc`.
+    pub fn rebase(&self, tsc: u64) -> TscScale {
+        TscScale { stamp: tsc, system: self.time(tsc), ..*self }
+    }
+}
+
+/// Offset of `time` in `struct vcpu_info` (xen.h, x86_64).
+const TIME: usize = 32;
+
+/// Writes a vcpu's time record: version odd while it changes (xen.h, `struct vcpu_time_info`).
+pub fn write_record<P: Platform>(platform: &P, info: Maddr, scale: &TscScale, stable: bool) {
+    let page = platform.page(info.mfn());
+    let at = info.offset() + TIME;
+    let version = page.load_u32(at);
+    page.store_u32(at, version | 1);
+    page.store_u64(at + 8, scale.stamp);
+    page.store_u64(at + 16, scale.system);
+    page.store_u32(at + 24, scale.mul);
+    page.store_u8(at + 28, scale.shift.cast_unsigned());
+    page.store_u8(at + 29, u8::from(stable)); // XEN_PVCLOCK_TSC_STABLE_BIT
+    page.store_u32(at, (version | 1).wrapping_add(1));
+}
+
+/// Wall clock at system time 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WallClock {
+    /// Seconds since 1970.
+    pub sec: u64,
+    /// Nanoseconds.
+    pub nsec: u32,
+}
+
+/// Offsets in `struct shared_info` of x86_64 (xen.h): version, sec, nsec, and the upper half of sec.
+const WC: usize = 3072;
+
+impl WallClock {
+    /// From a time of day at a system time, both in nanoseconds.
+    pub fn from_now(unix_ns: u64, system: u64) -> WallClock {
+        let at_zero = unix_ns.saturating_sub(system);
+        WallClock { sec: at_zero / 1_000_000_000, nsec: (at_zero % 1_000_000_000) as u32 }
+    }
+
+    /// Writes it into a shared-info page.
+    pub fn write<P: Platform>(&self, platform: &P, shared_info: Maddr) {
+        let page = platform.page(shared_info.mfn());
+        let version = page.load_u32(WC);
+        page.store_u32(WC, version | 1);
+        page.store_u32(WC + 4, self.sec as u32);
+        page.store_u32(WC + 8, self.nsec);
+        page.store_u32(WC + 12, (self.sec >> 32) as u32);
+        page.store_u32(WC, (version | 1).wrapping_add(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_of_ticks_is_a_second() {
+        for hz in [1_000_000u64, 999_999_999, 1_000_000_000, 1_000_000_001, 2_400_000_000, 5_200_000_000] {
+            let scale = TscScale::from_hz(hz);
+            let ns = scale.scale(hz);
+            assert!(ns.abs_diff(1_000_000_000) <= 8, "{hz}: {ns}");
+        }
+    }
+
+    #[test]
+    fn rebasing_does_not_move_time() {
+        let scale = TscScale::from_hz(2_893_201_000);
+        let later = scale.rebase(9_999_999_999);
+        for tsc in [10_000_000_000u64, 123_456_789_012] {
+            assert!(scale.time(tsc).abs_diff(later.time(tsc)) <= 1);
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! From the boot loader to the first vcpu.
+
+use crate::{console, error, heap, info, machine, panic, percpu, warning};
+use core::sync::atomic::Ordering;
+use ferroxen_core::cpu::CpuId;
+use ferroxen_core::options::{LogLevel, Options};
+use ferroxen_x86::acpi::{self, Tables};
+use ferroxen_x86::bootinfo::{BootInfo, E820_RAM, Physical, Range};
+use ferroxen_x86::paging::{self, direct};
+use ferroxen_x86::serial::Serial;
+use ferroxen_x86::{StackTop, apic, clock, descriptors, entry, fpu, instructions, ioapic, layout};
+
+unsafe extern "C" {
+    static image_start: u8;
+    static text_end: u8;
+    static rodata_end: u8;
+    static image_end: u8;
+    static syscall_stubs: u8;
+}
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+fn image_physical(symbol: *const u8) -> u64 {
+    symbol as u64 - layout::IMAGE_BASE
+}
+
+/// Physical memory as the boot tables show it: the first 4 GiB, later all RAM.
+struct Direct {
+    limit: u64,
+}
+impl Physical for Direct {
+    fn bytes(&self, at: u64, len: usize) -> Option<&[u8]> {
+        if at.checked_add(len as u64)? > self.limit {
+            return None;
+        }
+        // SAFETY: mapped by the boot tables; nobody writes there while booting.
+        Some(unsafe { core::slice::from_raw_parts(direct::<u8>(at), len) })
+    }
+}
+
+fn c_string(memory: &Direct, at: u64) -> &str {
+    if at == 0 {
+        return "";
+    }
+    let len = (0..4096).find(|&i| memory.bytes(at + i, 1).is_none_or(|b| b[0] == 0)).unwrap_or(4096);
+    core::str::from_utf8(memory.bytes(at, len as usize).unwrap_or(&[])).unwrap_or("")
+}
+
+/// Keeps a string over the moment when the boot loader's memory is given away.
+pub struct Text {
+    bytes: [u8; 2048],
+    len: usize,
+}
+impl Text {
+    fn new(text: &str) -> Text {
+        let mut this = Text { bytes: [0; 2048], len: text.len().min(2047) };
+        this.bytes[..this.len].copy_from_slice(&text.as_bytes()[..this.len]);
+        this
+    }
+    /// The string.
+    pub fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.bytes[..self.len]).unwrap_or("")
+    }
+}
+
+/// Hands out physical memory from one free range, from its end downwards, zeroed.
+struct Early {
+    range: Range,
+}
+impl Early {
+    fn take(&mut self, bytes: u64, align: u64) -> u64 {
+        let start = (self.range.end - bytes) & !(align - 1);
+        assert!(start >= self.range.start, "not enough memory below 4 GiB to start ({bytes} bytes wanted); give the machine more memory");
+        self.range.end = start;
+        // SAFETY: free RAM of the direct map.
+        unsafe { core::ptr::write_bytes(direct::<u8>(start), 0, bytes as usize) };
+        start
+    }
+    fn page(&mut self) -> u64 {
+        self.take(4096, 4096)
+    }
+}
+
+/// The first Rust code, on the boot stack.
+#[unsafe(no_mangle)]
+extern "C" fn boot_main(magic: u32, info: u32) -> ! {
+    let memory = Direct { limit: 4 * GIB };
+    // Something to complain on, before the command line says where.
+    console::configure(Serial::init(0x3f8, 115_200), LogLevel::Info);
+    let boot = match BootInfo::parse(&memory, magic, info.into()) {
+        Ok(boot) => boot,
+        Err(why) => stop(format_args!("{why}")),
+    };
+    let line = Text::new(c_string(&memory, boot.cmdline));
+    // The first word may be the name of the image (QEMU and GRUB differ).
+    let words = line.as_str();
+    let words = match words.split_once(' ') {
+        Some((first, rest)) if first.contains('/') || first.ends_with("ferroxen") => rest,
+        None if words.contains('/') => "",
+        _ => words,
+    };
+    let options = Options::parse(words, |_| {});
+    let serial = (options.com1_baud != 0).then(|| Serial::init(0x3f8, options.com1_baud)).flatten();
+    console::configure(serial.filter(|_| options.console_com1 || options.com1_baud != 0), options.loglvl);
+    panic::NOREBOOT.store(options.noreboot, Ordering::Relaxed);
+    banner(&boot, words);
+    Options::parse(words, |complaint| warning!("{complaint}"));
+
+    check_cpu();
+    let module_count = boot.modules().len();
+    if module_count == 0 {
+        stop(format_args!("no dom0 kernel: the boot loader must pass it as the first module"));
+    }
+    let module_lines: [Text; 2] = core::array::from_fn(|i| {
+        Text::new(boot.modules().get(i).map_or("", |module| c_string(&memory, module.cmdline)))
+    });
+
+    let mut early = Early { range: largest_gap(&boot) };
+    let ram_end = boot.memory_map().iter().filter(|e| e.kind == E820_RAM).map(|e| e.start + e.len).max().unwrap_or(0);
+    let ram_end = ram_end.min(layout::DIRECT_MAP_BYTES);
+    build_tables(&boot, &mut early, ram_end);
+    // SAFETY: 8 MiB of free RAM.
+    unsafe { heap::init(direct::<u8>(early.take(8 * MIB, 4096)), (8 * MIB) as usize) };
+
+    let memory = Direct { limit: ram_end.max(4 * GIB) };
+    let rsdp = boot.rsdp.or_else(|| acpi::find_rsdp(&memory));
+    let tables = rsdp.and_then(|at| Tables::parse(&memory, at)).unwrap_or_default();
+    if tables.cpu_count == 0 {
+        warning!("ACPI: no MADT; one CPU, no IO-APIC");
+    }
+
+    // Device registers.
+    let mut mmio = layout::MMIO_START;
+    let mut map_device = |physical: u64, len: u64| {
+        let at = mmio;
+        let flags = paging::P | paging::W | paging::UNCACHED | paging::GLOBAL | paging::NX;
+        paging::map(at, physical & !0xfff, len, flags, 4096, &mut || early.page());
+        mmio += len.next_multiple_of(4096) + 4096;
+        at + (physical & 0xfff)
+    };
+    let lapic = map_device(tables.lapic, 4096);
+    let ioapics = alloc::vec::Vec::from_iter(tables.ioapics[..tables.ioapic_count].iter().map(|io| {
+        let mapped = map_device(io.address.into(), 4096);
+        // SAFETY: the MADT says that an IO-APIC is there.
+        unsafe { ioapic::IoApic::new(mapped, io.address.into(), io.gsi_base) }
+    }));
+    let x2apic = apic::choose(lapic, options.x2apic);
+
+    // This CPU's own area, then its descriptors.
+    let boot_cpu = make_cpu_area(CpuId(0), &mut early);
+    let tops: alloc::vec::Vec<_> = core::iter::once(boot_cpu)
+        .chain((1..tables.cpu_count.min(options.maxcpus as usize).min(256)).map(|n| make_cpu_area(CpuId(n as u16), &mut early)))
+        .collect();
+    protect_image();
+    // SAFETY: alone, before CR4.SMAP.
+    unsafe {
+        if options.smap && instructions::cpuid(7, 0)[1] & 1 << 20 != 0 {
+            entry::patch_smap(|at| direct::<u8>(at - layout::IMAGE_BASE));
+        }
+        descriptors::build_idt();
+        instructions::write_cr3(paging::root());
+    }
+    setup_cpu(CpuId(0), &options);
+    disable_legacy_pic();
+    apic::init();
+    let calibration = clock::calibrate(tables.pm_timer);
+    info!(
+        "CPU {}.{:03} MHz, local APIC ({}) timer {}.{:03} MHz",
+        calibration.tsc_hz / 1_000_000,
+        calibration.tsc_hz / 1000 % 1000,
+        if x2apic { "x2APIC" } else { "xAPIC" },
+        calibration.apic_hz / 1_000_000,
+        calibration.apic_hz / 1000 % 1000
+    );
+    percpu::set_up();
+
+    let plan = machine::Plan {
+        boot,
+        options,
+        tables,
+        ioapics,
+        calibration,
+        ram_end,
+        free: early.range,
+        lines: module_lines,
+        tops,
+        serial,
+    };
+    machine::start(plan)
+}
+
+/// Prints one line and stops.
+pub fn stop(why: core::fmt::Arguments<'_>) -> ! {
+    error!("{why}");
+    error!("Ferroxen cannot start; the machine is halted.");
+    instructions::halt()
+}
+
+fn banner(boot: &BootInfo, line: &str) {
+    info!("Ferroxen {} (Xen 4.17 ABI)", env!("CARGO_PKG_VERSION"));
+    info!("Command line: {line}");
+    info!("Booted by {}, {} module(s)", boot.protocol, boot.modules().len());
+    for entry in boot.memory_map() {
+        let kind = match entry.kind {
+            1 => "usable",
+            3 => "ACPI data",
+            4 => "ACPI NVS",
+            5 => "unusable",
+            _ => "reserved",
+        };
+        info!(" [{:016x}, {:016x}] {kind}", entry.start, entry.start + entry.len - 1);
+    }
+}
+
+fn check_cpu() {
+    let ext = instructions::cpuid(0x8000_0001, 0);
+    let missing = if ext[3] & 1 << 11 == 0 {
+        Some("SYSCALL")
+    } else if instructions::cpuid(1, 0)[3] & 1 << 24 == 0 {
+        Some("FXSR")
+    } else if instructions::cpuid(1, 0)[3] & 1 << 9 == 0 {
+        Some("a local APIC")
+    } else {
+        None
+    };
+    if let Some(feature) = missing {
+        stop(format_args!("this CPU has no {feature}, which the hypervisor needs"));
+    }
+    if ext[3] & 1 << 20 == 0 {
+        warning!("this CPU has no NX; guests' data stays executable");
+        paging::without_nx();
+    }
+}
+
+/// The largest RAM range below 4 GiB that holds neither image, modules nor the first MiB.
+fn largest_gap(boot: &BootInfo) -> Range {
+    let mut taken = alloc_free_list(boot);
+    taken.sort_unstable_by_key(|r| r.start);
+    let mut best = Range::default();
+    for entry in boot.memory_map().iter().filter(|e| e.kind == E820_RAM && e.start < 4 * GIB) {
+        let end = (entry.start + entry.len).min(4 * GIB) & !0xfff;
+        let mut at = entry.start.max(MIB).next_multiple_of(4096);
+        for used in taken.iter().filter(|r| r.end > at && r.start < end) {
+            if used.start > at && used.start - at > best.end - best.start {
+                best = Range { start: at, end: used.start & !0xfff };
+            }
+            at = at.max(used.end.next_multiple_of(4096));
+        }
+        if end > at && end - at > best.end - best.start {
+            best = Range { start: at, end };
+        }
+    }
+    best
+}
+
+fn alloc_free_list(boot: &BootInfo) -> [Range; 10] {
+    let mut taken = [Range::default(); 10];
+    taken[0] = Range { start: image_physical(&raw const image_start), end: image_physical(&raw const image_end) };
+    for (slot, module) in taken[1..].iter_mut().zip(boot.modules()) {
+        *slot = module.range;
+    }
+    taken
+}
+
+/// Direct map, image and machine-to-physical table in the final root.
+fn build_tables(boot: &BootInfo, early: &mut Early, ram_end: u64) {
+    let mut take = || early.page();
+    paging::create_root(&mut take);
+    let data = paging::P | paging::W | paging::GLOBAL | paging::NX;
+    let largest = if instructions::cpuid(0x8000_0001, 0)[3] & 1 << 26 != 0 { GIB } else { 2 * MIB };
+    // All that E820 names below `ram_end`, by whole 2 MiB, merged so that no page is mapped twice; device memory inside
+    // the rounding stays uncached by its MTRRs.
+    let mut done = 0;
+    for entry in boot.memory_map() {
+        if entry.start >= ram_end.max(4 * GIB) || (entry.kind == 2 && entry.len > 64 * MIB) {
+            continue;
+        }
+        let start = (entry.start & !(2 * MIB - 1)).max(done);
+        let end = (entry.start + entry.len).min(ram_end.max(4 * GIB)).next_multiple_of(2 * MIB);
+        if end > start {
+            paging::map(layout::DIRECT_MAP + start, start, end - start, data, largest, &mut take);
+            done = end;
+        }
+    }
+    let start = image_physical(&raw const image_start);
+    let len = image_physical(&raw const image_end) - start;
+    paging::map(layout::IMAGE_BASE + start, start, len, paging::P | paging::W | paging::GLOBAL, 4096, &mut take);
+}
+
+/// Text read-only, constants read-only and not executable, data not executable.
+fn protect_image() {
+    let start = image_physical(&raw const image_start);
+    let text = image_physical(&raw const text_end);
+    let rodata = image_physical(&raw const rodata_end);
+    let end = image_physical(&raw const image_end);
+    for at in (start..end).step_by(4096) {
+        let flags = match at {
+            at if at < text => paging::P | paging::GLOBAL,
+            at if at < rodata => paging::P | paging::GLOBAL | paging::NX,
+            _ => paging::P | paging::W | paging::GLOBAL | paging::NX,
+        };
+        paging::set(layout::IMAGE_BASE + at, at | flags);
+    }
+}
+
+/// A CPU's descriptor pages and stacks; gives its stack top.
+fn make_cpu_area(cpu: CpuId, early: &mut Early) -> machine::CpuArea {
+    let area = layout::cpu_area(cpu.0);
+    let data = paging::P | paging::W | paging::GLOBAL | paging::NX;
+    paging::reserve(area, layout::AREA_STACK + layout::STACK_BYTES, &mut || early.page());
+    let gdt_page = early.page();
+    let tss_page = early.page();
+    paging::set(area + layout::AREA_GDT + 14 * 4096, gdt_page | data);
+    paging::set(area + layout::AREA_GDT + 15 * 4096, tss_page | data);
+    let stack = area + layout::AREA_STACK;
+    for offset in (0..layout::STACK_BYTES).step_by(4096) {
+        let page = early.page();
+        if !descriptors::ist::GUARDS.contains(&offset) {
+            paging::set(stack + offset, page | data);
+        }
+    }
+    let top = entry::top_of(stack);
+    // SAFETY: fresh pages of this CPU; the TSS lies in the last reserved page of its GDT area.
+    unsafe {
+        let rsp0 = &raw const (*top).pv as u64;
+        descriptors::fill(direct(gdt_page), direct(tss_page), area + layout::AREA_GDT + 15 * 4096, stack, rsp0);
+    }
+    let stub_linear = (&raw const syscall_stubs) as u64 + u64::from(cpu.0) * 64;
+    // SAFETY: inside the image's stub pages, written through the direct map.
+    unsafe { entry::write_syscall_stub(direct(stub_linear - layout::IMAGE_BASE), stub_linear, top) };
+    machine::CpuArea { top, gdt_page: direct(gdt_page), stub: stub_linear }
+}
+
+/// Control registers, system-call MSRs and descriptors of the running CPU.
+pub fn setup_cpu(cpu: CpuId, options: &Options) {
+    // SAFETY: the area was made; the registers exist on every CPU that passed `check_cpu`.
+    unsafe {
+        descriptors::load(cpu.0);
+        let features = instructions::cpuid(7, 0);
+        let mut cr4 = instructions::read_cr4() | 1 << 7; // PGE
+        if options.smap {
+            if features[1] & 1 << 7 != 0 {
+                cr4 |= 1 << 20; // SMEP
+            }
+            if features[1] & 1 << 20 != 0 {
+                cr4 |= 1 << 21; // SMAP
+            }
+        }
+        if features[1] & 1 != 0 {
+            cr4 |= 1 << 16; // FSGSBASE
+        }
+        if features[2] & 1 << 2 != 0 {
+            cr4 |= 1 << 11; // UMIP
+        }
+        instructions::write_cr4(cr4);
+        fpu::init();
+        let stub = (&raw const syscall_stubs) as u64 + u64::from(cpu.0) * 64;
+        instructions::wrmsr(0xc000_0081, u64::from(descriptors::RING3_CS32) << 48 | u64::from(descriptors::HV_CS) << 32);
+        instructions::wrmsr(0xc000_0082, stub); // LSTAR
+        instructions::wrmsr(0xc000_0083, stub); // CSTAR
+        instructions::wrmsr(0xc000_0084, 0x4_7700); // FMASK: AC NT DF IF TF IOPL
+    }
+}
+
+fn disable_legacy_pic() {
+    // SAFETY: the two 8259s: all lines masked, vectors moved out of the way of exceptions.
+    unsafe {
+        for (port, value) in [(0x20u16, 0x11u8), (0xa0, 0x11), (0x21, 0x20), (0xa1, 0x28), (0x21, 4), (0xa1, 2), (0x21, 1), (0xa1, 1), (0x21, 0xff), (0xa1, 0xff)] {
+            instructions::outb(port, value);
+        }
+    }
+}
+
+/// The stack top of an area, for assertions.
+pub const STACK_TOP_BYTES: usize = size_of::<StackTop>();

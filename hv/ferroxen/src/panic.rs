@@ -1,0 +1,80 @@
+//! The end: reason, registers, backtrace, who was running; then reboot or halt.
+
+use crate::{console, error, percpu};
+use core::sync::atomic::{AtomicBool, Ordering};
+use ferroxen_core::pv::Regs;
+use ferroxen_x86::{instructions, layout};
+
+/// `noreboot` was given.
+pub static NOREBOOT: AtomicBool = AtomicBool::new(false);
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    instructions::cli();
+    if console::panicking() {
+        instructions::halt();
+    }
+    error!("****************************************");
+    match info.location() {
+        Some(at) => error!("Panic on CPU {}: {} ({}:{})", percpu::number(), info.message(), at.file(), at.line()),
+        None => error!("Panic on CPU {}: {}", percpu::number(), info.message()),
+    }
+    let rbp: u64;
+    // SAFETY: reads a register.
+    unsafe { core::arch::asm!("mov {}, rbp", out(reg) rbp) };
+    finish(rbp)
+}
+
+/// A fault of the hypervisor's own that nobody expected.
+pub fn fatal_trap(regs: &Regs, what: &str) -> ! {
+    instructions::cli();
+    if console::panicking() {
+        instructions::halt();
+    }
+    error!("****************************************");
+    error!("Panic on CPU {}: {what} in the hypervisor, vector {} error {:#x}", percpu::number(), regs.entry_vector, regs.error_code);
+    error!("rip {:016x} cs {:04x} rflags {:08x} rsp {:016x} ss {:04x}", regs.rip, regs.cs, regs.rflags, regs.rsp, regs.ss);
+    error!("cr0 {:08x} cr2 {:016x} cr3 {:016x} cr4 {:08x}", instructions::read_cr0(), instructions::read_cr2(), instructions::read_cr3(), instructions::read_cr4());
+    error!("rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}", regs.rax, regs.rbx, regs.rcx, regs.rdx);
+    error!("rsi {:016x} rdi {:016x} rbp {:016x} r8  {:016x}", regs.rsi, regs.rdi, regs.rbp, regs.r8);
+    error!("r9  {:016x} r10 {:016x} r11 {:016x} r12 {:016x}", regs.r9, regs.r10, regs.r11, regs.r12);
+    error!("r13 {:016x} r14 {:016x} r15 {:016x}", regs.r13, regs.r14, regs.r15);
+    error!("  [<{:016x}>]", regs.rip);
+    finish(regs.rbp)
+}
+
+fn finish(rbp: u64) -> ! {
+    backtrace(rbp);
+    if let Some((domid, vcpu)) = percpu::running() {
+        error!("Running d{domid}v{vcpu}");
+    }
+    error!("****************************************");
+    crate::machine::stop_others();
+    if NOREBOOT.load(Ordering::Relaxed) {
+        error!("Halted (noreboot).");
+        instructions::halt();
+    }
+    error!("Reboot in five seconds...");
+    crate::machine::delay_us(5_000_000);
+    crate::machine::reboot()
+}
+
+/// Walks the frame pointers as long as they stay in one stack block.
+fn backtrace(mut rbp: u64) {
+    let block = rbp & !(layout::STACK_BYTES - 1);
+    for _ in 0..32 {
+        if rbp & 7 != 0 || rbp & !(layout::STACK_BYTES - 1) != block || rbp < layout::HV_START {
+            break;
+        }
+        // SAFETY: inside this CPU's stack block (or the boot stack), which is mapped.
+        let (next, ret) = unsafe { ((rbp as *const u64).read_volatile(), (rbp as *const u64).add(1).read_volatile()) };
+        if ret < layout::IMAGE_BASE {
+            break;
+        }
+        error!("  [<{ret:016x}>]");
+        if next <= rbp {
+            break;
+        }
+        rbp = next;
+    }
+}
