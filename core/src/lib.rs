@@ -18,8 +18,10 @@ pub mod memory;
 pub mod options;
 pub mod platform;
 pub mod pv;
+pub mod sched;
 #[cfg(test)]
 pub mod testing;
+pub mod time;
 
 pub use ctx::Ctx;
 pub use domain::{DomId, Domain, Vcpu};

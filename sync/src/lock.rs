@@ -84,6 +84,12 @@ impl<R: Rank, T> Lock<R, T> {
     }
 }
 
+impl<R: Rank, T: Default> Default for Lock<R, T> {
+    fn default() -> Self {
+        Lock::new(T::default())
+    }
+}
+
 impl<R: Rank, T: ?Sized> Lock<R, T> {
     /// Waits for its turn. The caller has interrupts on, so that it answers flush requests while it waits.
     pub fn lock(&self) -> Guard<'_, R, T> {

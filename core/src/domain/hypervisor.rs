@@ -1,10 +1,16 @@
 //! The root from which all of the hypervisor's state is reached.
 
-use super::DomainTable;
+use super::{DomId, Domain, DomainTable, Vcpu};
+use crate::cpu::CpuId;
 use crate::frame::{FrameTable, Freed};
 use crate::memory::Heap;
 use crate::platform::Platform;
+use crate::sched::{self, Fair, Scheduler};
+use crate::time::{RunState, Timers};
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
+use ferroxen_sync::Shared;
+use xen_abi::Errno;
 
 /// All state of the hypervisor.
 pub struct Hypervisor<P: Platform> {
@@ -16,6 +22,97 @@ pub struct Hypervisor<P: Platform> {
     pub heap: Heap,
     /// All domains.
     pub domains: DomainTable<P>,
+    /// Who runs where.
+    pub sched: Fair<P>,
+    timers: Vec<Timers>,
+}
+
+impl<P: Platform> Hypervisor<P> {
+    /// Without domains, for CPUs 0 to `cpus - 1`.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn try_new(platform: P, frames: FrameTable, cpus: u16) -> Result<Self, Errno> {
+        let mut timers = Vec::new();
+        timers.try_reserve_exact(usize::from(cpus)).map_err(|_| Errno::ENOMEM)?;
+        timers.resize_with(usize::from(cpus), Timers::default);
+        let heap = Heap::default();
+        Ok(Hypervisor { platform, frames, heap, domains: DomainTable::default(), sched: Fair::default(), timers })
+    }
+
+    /// The timers that a CPU looks after.
+    pub fn timers(&self, cpu: CpuId) -> Option<&Timers> {
+        self.timers.get(usize::from(cpu.0))
+    }
+    /// All CPUs' timers.
+    pub fn all_timers(&self) -> &[Timers] {
+        &self.timers
+    }
+
+    /// Something happened for a vcpu (an event became pending): if it sleeps it wakes, if it runs elsewhere its CPU
+    /// looks.
+    pub fn wake(&self, vcpu: &Shared<Vcpu<P>>) {
+        let before = vcpu.sched.clear(sched::BLOCKED);
+        if before & sched::BLOCKED != 0 {
+            self.enqueue(vcpu);
+        } else if let Some(cpu) = vcpu.sched.running_on() {
+            self.platform.kick(cpu);
+        }
+    }
+
+    /// The vcpu may have become runnable: tells the scheduler.
+    pub fn enqueue(&self, vcpu: &Shared<Vcpu<P>>) {
+        if !vcpu.sched.runnable() {
+            return;
+        }
+        let now = self.platform.now();
+        if vcpu.sched.running_on().is_none() {
+            vcpu.runstate.change(RunState::Runnable, now);
+        }
+        if let Some(cpu) = self.sched.wake(vcpu, now) {
+            self.platform.kick(cpu);
+        }
+    }
+
+    /// Takes a vcpu off its CPU soon, after one of its flags was set that makes it not runnable.
+    pub fn stop_running(&self, vcpu: &Vcpu<P>) {
+        if let Some(cpu) = vcpu.sched.running_on() {
+            self.platform.kick(cpu);
+        }
+    }
+
+    /// Stops all vcpus of a domain until [`Hypervisor::unpause`] (nested).
+    pub fn pause(&self, dom: &Domain<P>) {
+        dom.pause_count.fetch_add(1, Ordering::SeqCst);
+        for vcpu in dom.vcpus() {
+            vcpu.sched.set(sched::PAUSED);
+            self.stop_running(vcpu);
+        }
+    }
+
+    /// Undoes one [`Hypervisor::pause`].
+    pub fn unpause(&self, dom: &Domain<P>) {
+        let before = dom.pause_count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        if before == Ok(1) {
+            for vcpu in dom.vcpus() {
+                vcpu.sched.clear(sched::PAUSED);
+                self.enqueue(vcpu);
+            }
+        }
+    }
+
+    /// The domain ended itself or was ended, for the reason SHUTDOWN_*. Its vcpus stop.
+    pub fn shutdown(&self, dom: &Domain<P>, reason: u8) {
+        let code = reason.saturating_add(1);
+        if dom.shutdown.compare_exchange(0, code, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            self.pause(dom);
+        }
+    }
+
+    /// A domain by number, SELF meaning `me`.
+    pub fn find(&self, me: &Domain<P>, id: u16) -> Option<Shared<Domain<P>>> {
+        self.domains.get(if DomId(id) == DomId::SELF { me.id } else { DomId(id) })
+    }
 }
 
 impl<P: Platform> Hypervisor<P> {

@@ -6,6 +6,8 @@ use crate::platform::Platform;
 use crate::pv::{PvState, Regs};
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sched::VcpuSched;
+use crate::time::{VcpuRunState, VcpuTimers};
 use ferroxen_sync::{Lock, rank};
 
 /// A virtual CPU.
@@ -20,6 +22,14 @@ pub struct Vcpu<P: Platform> {
     pub saved: Lock<rank::VcpuState, Saved>,
     /// The guest's trap table (HYPERVISOR_set_trap_table).
     pub traps: [TrapGate; 256],
+    /// Where and whether it runs.
+    pub sched: VcpuSched,
+    /// How long it ran and waited.
+    pub runstate: VcpuRunState,
+    /// Its timers.
+    pub timers: VcpuTimers,
+    /// VCPUOP_register_vcpu_time_memory_area: linear address; 0: none.
+    pub time_area: AtomicU64,
     platform: PhantomData<fn() -> P>,
 }
 
@@ -50,6 +60,10 @@ impl<P: Platform> Vcpu<P> {
             info: AtomicU64::new(0),
             saved: Lock::new(Saved::default()),
             traps: core::array::from_fn(|_| TrapGate::default()),
+            sched: VcpuSched::default(),
+            runstate: VcpuRunState::default(),
+            timers: VcpuTimers::default(),
+            time_area: AtomicU64::new(0),
             platform: PhantomData,
         }
     }
