@@ -102,9 +102,7 @@ impl<'a> KernelImage<'a> {
             Compression::None => Self::new(container, compression, payload, payload.len() as u64),
             // gzip's own last word is the size; the build appends it to every other format.
             Compression::Gzip => Self::new(container, compression, payload, trailing_size(payload, payload.len())?),
-            Compression::Lzo | Compression::Bzip2 | Compression::Zstd => {
-                Err(ImageError::UnsupportedCompression(compression))
-            }
+            Compression::Lzo => Err(ImageError::UnsupportedCompression(compression)),
             _ => {
                 let stated = trailing_size(payload, payload.len())?;
                 let stream = payload.len().checked_sub(4).and_then(|end| payload.get(..end)).unwrap_or(&[]);

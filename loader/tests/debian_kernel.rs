@@ -1,7 +1,11 @@
 //! The kernel that nobody built for us.
 
+mod common;
+
+use common::PACKERS;
 use ferroxen_loader::{Compression, Container, ElfKernel, KernelImage, NoteSource};
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// Debian's kernels in the cache, if there is one.
 fn kernels() -> Vec<PathBuf> {
@@ -51,5 +55,32 @@ fn a_debian_kernel_unpacks_and_says_what_it_wants_from_xen() {
         assert_eq!(layout.init_p2m, Some(0x80_0000_0000));
         assert!(layout.entry > layout.virt_start() && layout.entry < layout.virt_end());
         assert!(kernel.pvh_entry().unwrap() >= 0x100_0000);
+    }
+}
+
+/// Takes two minutes and prints how fast each decoder is:
+/// `cargo test -p ferroxen-loader --release --test debian_kernel -- --ignored --nocapture`.
+#[test]
+#[ignore = "slow: packs a whole kernel with every tool"]
+fn a_debian_kernel_packed_anew_by_every_tool_comes_out_the_same() {
+    let Some(path) = kernels().into_iter().next() else {
+        eprintln!("SKIPPED: no vmlinuz-* in $FERROXEN_CACHE; './x build' fetches one");
+        return;
+    };
+    let bytes = std::fs::read(&path).unwrap();
+    let unpack = |bytes: &[u8]| {
+        let image = KernelImage::parse(bytes).unwrap();
+        let mut elf = vec![0; image.payload_len()];
+        let start = Instant::now();
+        image.decompress_into(&mut elf).unwrap();
+        let took = start.elapsed().as_secs_f64();
+        println!("{:>12} {:>9} -> {} bytes in {took:.3} s", image.compression(), image.packed_len(), elf.len());
+        elf
+    };
+    let elf = unpack(&bytes);
+    for packer in PACKERS {
+        let Some(packed) = packer.bzimage(&elf) else { continue };
+        print!("{:<70}", packer.command.join(" "));
+        assert!(unpack(&packed) == elf, "{:?}", packer.command);
     }
 }

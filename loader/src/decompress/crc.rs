@@ -92,7 +92,6 @@ pub(super) fn crc64(bytes: &[u8]) -> u64 {
     !crc
 }
 
-#[allow(dead_code, reason = "bzip2 comes next")]
 /// bzip2's CRC32: the same polynomial as IEEE's, most significant bit first.
 #[expect(clippy::indexing_slicing, reason = "every index is a byte")]
 pub(super) fn crc32_msb(bytes: &[u8]) -> u32 {

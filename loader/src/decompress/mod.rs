@@ -4,12 +4,15 @@
 //! writes past `out`, allocates in proportion to its input's claims, or panics on any input.
 
 mod bcj;
+mod bzip2;
 mod crc;
 mod gzip;
 mod lz4;
 mod lzma;
 mod lzma_alone;
+mod xxh64;
 mod xz;
+mod zstd;
 
 pub(crate) use crate::bytes::{Eof, Input};
 use core::fmt;
@@ -108,8 +111,8 @@ pub(crate) fn decode(compression: Compression, payload: &[u8], out: &mut [u8]) -
         Compression::Xz => xz::decode(payload, out),
         Compression::Lzma => lzma_alone::decode(payload, out),
         Compression::Lz4 => lz4::decode(payload, out),
-        Compression::Bzip2 => Err(Fault::Unsupported("bzip2")),
-        Compression::Zstd => Err(Fault::Unsupported("zstd")),
+        Compression::Bzip2 => bzip2::decode(payload, out),
+        Compression::Zstd => zstd::decode(payload, out),
         Compression::Lzo => Err(Fault::Unsupported("LZO")),
     }
 }

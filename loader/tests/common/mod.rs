@@ -207,6 +207,11 @@ pub const PACKERS: &[Packer] = &[
     Packer { name: "lzma", command: &["xz", "--format=lzma", "-0"], own_size: false },
     Packer { name: "lz4", command: &["lz4", "-l", "-9"], own_size: false },
     Packer { name: "lz4", command: &["lz4", "-l", "-1"], own_size: false },
+    Packer { name: "bzip2", command: &["bzip2", "-9"], own_size: false },
+    Packer { name: "bzip2", command: &["bzip2", "-1"], own_size: false },
+    Packer { name: "zstd", command: &["zstd", "-q", "-19"], own_size: false },
+    Packer { name: "zstd", command: &["zstd", "-q", "--ultra", "-22", "--long=27"], own_size: false },
+    Packer { name: "zstd", command: &["zstd", "-q", "-1", "--no-check"], own_size: false },
 ];
 
 impl Packer {
