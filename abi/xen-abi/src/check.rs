@@ -48,13 +48,13 @@ pub struct Layout {
     pub fields: &'static [Field],
 }
 
-/// What one module takes from one public header.
+/// What one module takes from its public headers.
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
     /// The module's path in this crate.
     pub module: &'static str,
-    /// The header, below the directory of Xen's public headers.
-    pub include: &'static str,
+    /// The headers, below the directory of Xen's public headers.
+    pub includes: &'static [&'static str],
     /// The module's constants.
     pub consts: &'static [Const],
     /// The module's structs.

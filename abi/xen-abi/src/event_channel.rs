@@ -221,14 +221,40 @@ impl EvtchnStatus {
         self.status = status;
         self.u = match dom {
             Some(dom) => {
-                let inter = EvtchnStatusInterdomain {
-                    dom,
-                    port: word,
-                    ..Default::default()
-                };
+                let inter = EvtchnStatusInterdomain { dom, port: word, ..Default::default() };
                 zerocopy::transmute!(inter)
             }
             None => zerocopy::transmute!([word, 0]),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_port_is_bound_to_survives_encoding() {
+        let bindings = [
+            EvtchnBinding::Closed,
+            EvtchnBinding::Unbound(3),
+            EvtchnBinding::Interdomain(0x7ff0, 0x1ffff),
+            EvtchnBinding::Pirq(17),
+            EvtchnBinding::Virq(2),
+            EvtchnBinding::Ipi,
+        ];
+        for binding in bindings {
+            let mut status = EvtchnStatus { u: [0xaa; 8], ..Default::default() };
+            status.encode(binding);
+            assert_eq!(status.decode(), Some(binding));
+        }
+        assert_eq!(EvtchnStatus { status: 6, ..Default::default() }.decode(), None);
+    }
+
+    #[test]
+    fn encoding_leaves_no_byte_of_what_was_there() {
+        let mut status = EvtchnStatus { u: [0xaa; 8], ..Default::default() };
+        status.encode(EvtchnBinding::Unbound(0x0102));
+        assert_eq!(status.u, [2, 1, 0, 0, 0, 0, 0, 0]);
     }
 }

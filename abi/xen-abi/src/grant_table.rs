@@ -272,7 +272,6 @@ structs! {
         trans_domid: domid_t,
         pad0: u16,
         gref: grant_ref_t,
-        _pad1: [u8; 4],
     }
 }
 
@@ -303,12 +302,13 @@ impl GrantEntryV2 {
     pub fn decode(&self) -> GrantV2 {
         let flags = self.hdr().flags;
         match flags & GTF_type_mask {
-            GTF_permit_access if flags & GTF_sub_page != 0 => {
-                GrantV2::SubPage(zerocopy::transmute!(*self))
-            }
+            GTF_permit_access if flags & GTF_sub_page != 0 => GrantV2::SubPage(zerocopy::transmute!(*self)),
             GTF_permit_access => GrantV2::FullPage(zerocopy::transmute!(*self)),
             GTF_accept_transfer => GrantV2::AcceptTransfer(zerocopy::transmute!(*self)),
-            GTF_transitive => GrantV2::Transitive(zerocopy::transmute!(*self)),
+            GTF_transitive => {
+                let [hdr, middle, gref, _unused] = self.__spacer;
+                GrantV2::Transitive(zerocopy::transmute!([hdr, middle, gref]))
+            }
             _ => GrantV2::Invalid,
         }
     }
@@ -320,5 +320,42 @@ impl GnttabCopyPtr {
     pub fn gref(&self) -> grant_ref_t {
         let [low, _high]: [u32; 2] = zerocopy::transmute!(self.u);
         low
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_of_a_version_2_entry_choose_its_shape() {
+        let entry = |flags: u16, rest: [u32; 3]| GrantEntryV2 {
+            __spacer: [u32::from(flags) | 5 << 16, rest[0], rest[1], rest[2]],
+            ..Default::default()
+        };
+        let hdr = |flags| GrantEntryHeader { flags, domid: 5 };
+        assert_eq!(entry(GTF_invalid, [1, 2, 3]).decode(), GrantV2::Invalid);
+        let frame = 3 << 32 | 2;
+        let full = |flags| GrantEntryV2FullPage { hdr: hdr(flags), pad0: 1, frame };
+        assert_eq!(
+            entry(GTF_permit_access | GTF_readonly, [1, 2, 3]).decode(),
+            GrantV2::FullPage(full(GTF_permit_access | GTF_readonly))
+        );
+        assert_eq!(entry(GTF_accept_transfer, [1, 2, 3]).decode(), GrantV2::AcceptTransfer(full(GTF_accept_transfer)));
+        let flags = GTF_permit_access | GTF_sub_page;
+        assert_eq!(
+            entry(flags, [0x0100_0080, 2, 3]).decode(),
+            GrantV2::SubPage(GrantEntryV2SubPage { hdr: hdr(flags), page_off: 0x80, length: 0x100, frame })
+        );
+        assert_eq!(
+            entry(GTF_transitive, [7, 9, 0]).decode(),
+            GrantV2::Transitive(GrantEntryV2Transitive { hdr: hdr(GTF_transitive), trans_domid: 7, pad0: 0, gref: 9 })
+        );
+    }
+
+    #[test]
+    fn a_grant_reference_is_the_low_half_of_the_union() {
+        let side = GnttabCopyPtr { u: 0xdead_beef_0000_0007, ..Default::default() };
+        assert_eq!(side.gref(), 7);
     }
 }
