@@ -25,8 +25,7 @@ impl Paths {
             Some(root) => PathBuf::from(root),
             None => Path::new(env!("CARGO_MANIFEST_DIR")).join(".."),
         };
-        let root = fs::canonicalize(&root)
-            .with_context(|| format!("the checkout {} is not there", root.display()))?;
+        let root = fs::canonicalize(&root).with_context(|| format!("the checkout {} is not there", root.display()))?;
         let from_env = |name: &str, default: &str| match env::var_os(name) {
             Some(path) if !path.is_empty() => root.join(path),
             _ => root.join(default),
@@ -34,8 +33,7 @@ impl Paths {
         let cache = from_env("FERROXEN_CACHE", ".cache");
         let target = from_env("CARGO_TARGET_DIR", "target");
         let dist = root.join("dist");
-        fs::create_dir_all(&cache)
-            .with_context(|| format!("the cache folder {} cannot be made", cache.display()))?;
+        fs::create_dir_all(&cache).with_context(|| format!("the cache folder {} cannot be made", cache.display()))?;
         Ok(Self { root, cache, target, dist })
     }
 

@@ -318,10 +318,8 @@ fn linux(paths: &Paths, args: &BootArgs, dir: &Scratch) -> Result<Kernel> {
         kernel.image.clone()
     };
     dir.link(&image, "vmlinuz")?;
-    let contents = Contents {
-        xen_tools: args.tools.is_some() && args.hypervisor != Hypervisor::None,
-        bench: args.fxbench,
-    };
+    let contents =
+        Contents { xen_tools: args.tools.is_some() && args.hypervisor != Hypervisor::None, bench: args.fxbench };
     let mut files = Vec::new();
     for pair in &args.file {
         let (guest, host) = pair.split_once('=').context("--file wants GUEST=HOST")?;

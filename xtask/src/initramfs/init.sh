@@ -12,12 +12,10 @@ $bb mount -t tmpfs tmpfs /dev/shm
 $bb mount -t tmpfs tmpfs /run
 $bb mount -t tmpfs tmpfs /tmp
 $bb --install -s
-# As the first program is a shell, nobody listens to busybox's polite forms.
-for end in poweroff reboot halt; do
-	rm -f "/sbin/$end"
-	printf '#!/bin/sh\nsync\nexec /bin/busybox %s -f\n' "$end" >"/sbin/$end"
-	chmod 755 "/sbin/$end"
-done
+# What busybox's poweroff, reboot and halt send to the first program.
+trap 'sync; poweroff -f' USR2
+trap 'sync; reboot -f' TERM
+trap 'sync; halt -f' USR1
 [ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
 hostname dom0
 ip link set lo up
@@ -47,7 +45,8 @@ echo "@@ferroxen dom0-up@@ Linux $(uname -r), $(nproc) CPUs, $(awk '/MemTotal/ {
 
 if [ -f /exec ]; then
 	echo "@@ferroxen exec-begin@@"
-	sh /exec </dev/null 2>&1
+	sh /exec </dev/null 2>&1 &
+	wait $!
 	status=$?
 	echo
 	echo "@@ferroxen exec-end $status@@"
@@ -56,7 +55,9 @@ else
 	[ -n "$ROWS" ] && stty rows "$ROWS" cols "$COLS" <"/dev/$tty"
 	echo 'Leave with `poweroff` or `exit`.'
 	while [ ! -c "/dev/$tty" ]; do sleep 1; done
-	setsid -c sh -l <"/dev/$tty" >"/dev/$tty" 2>&1
+	setsid -c sh -l <"/dev/$tty" >"/dev/$tty" 2>&1 &
+	wait $!
 fi
-poweroff
+sync
+poweroff -f
 sleep 60

@@ -50,7 +50,7 @@ pub fn base(paths: &Paths, kernel: &Kernel, contents: Contents) -> Result<PathBu
     let tools = if contents.xen_tools { Some(parts.xen_tools()?) } else { None };
     let bench = if contents.bench { Some(crate::fxbench::build(paths)?) } else { None };
     let mut inputs = vec![busybox.as_path(), kernel.image.as_path()];
-    inputs.extend(bench.as_deref());
+    inputs.extend(bench.iter().flatten().map(PathBuf::as_path));
     let name = format!(
         "initramfs-{}{}{}-{:016x}.img",
         kernel.release,
@@ -90,8 +90,8 @@ pub fn base(paths: &Paths, kernel: &Kernel, contents: Contents) -> Result<PathBu
     if let Some(tools) = &tools {
         tools::add(&mut cpio, &tools.root)?;
     }
-    if let Some(bench) = &bench {
-        cpio.file("bin/fxbench", 0o755, &fs::read(bench)?)?;
+    for (name, program) in crate::fxbench::PROGRAMS.iter().zip(bench.iter().flatten()) {
+        cpio.host(&format!("bin/{name}"), program)?;
     }
     cpio.finish()?.finish()?.flush()?;
     fs::rename(&fresh, &image)?;

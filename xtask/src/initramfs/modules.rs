@@ -11,17 +11,53 @@ use anyhow::{Context, Result};
 use object::{Object, ObjectSection};
 
 /// Loaded always, if the kernel has them: Xen's interfaces for tools and back ends.
-pub const XEN: &[&str] = &[
-    "xen-evtchn", "xen-privcmd", "xen-gntdev", "xen-gntalloc", "xenfs", "xen-blkback", "xen-netback", "xen-pciback",
-];
+pub const XEN: &[&str] =
+    &["xen-evtchn", "xen-privcmd", "xen-gntdev", "xen-gntalloc", "xenfs", "xen-blkback", "xen-netback", "xen-pciback"];
 
 /// There to be loaded when a device or a command asks for them.
 const OTHERS: &[&str] = &[
-    "xen-blkfront", "xen-netfront", "bridge", "stp", "llc", "tun", "loop", "af_packet", "virtio_pci", "virtio_blk",
-    "virtio_net", "virtio_scsi", "virtio_rng", "virtio_balloon", "e1000", "e1000e", "igb", "igbvf", "8139cp", "ahci",
-    "ata_piix", "ata_generic", "sd_mod", "sr_mod", "nvme", "ext4", "crc32c_generic", "crc32c-intel", "crc32_generic",
-    "libcrc32c", "vfat", "nls_cp437", "nls_ascii", "nls_utf8", "isofs", "squashfs", "overlay", "dm-mod", "rtc-cmos",
-    "i2c-piix4", "msr", "cpuid",
+    "xen-blkfront",
+    "xen-netfront",
+    "bridge",
+    "stp",
+    "llc",
+    "tun",
+    "loop",
+    "af_packet",
+    "virtio_pci",
+    "virtio_blk",
+    "virtio_net",
+    "virtio_scsi",
+    "virtio_rng",
+    "virtio_balloon",
+    "e1000",
+    "e1000e",
+    "igb",
+    "igbvf",
+    "8139cp",
+    "ahci",
+    "ata_piix",
+    "ata_generic",
+    "sd_mod",
+    "sr_mod",
+    "nvme",
+    "ext4",
+    "crc32c_generic",
+    "crc32c-intel",
+    "crc32_generic",
+    "libcrc32c",
+    "vfat",
+    "nls_cp437",
+    "nls_ascii",
+    "nls_utf8",
+    "isofs",
+    "squashfs",
+    "overlay",
+    "dm-mod",
+    "rtc-cmos",
+    "i2c-piix4",
+    "msr",
+    "cpuid",
 ];
 
 /// One module file with what its `.modinfo` says.
@@ -118,7 +154,10 @@ fn walk(base: &Path, dir: &Path, all: &mut BTreeMap<String, Module>) -> Result<(
             continue;
         }
         let Some(inner) = path.strip_prefix(base).ok().and_then(Path::to_str) else { continue };
-        let Some(stem) = inner.strip_suffix(".ko").or_else(|| inner.strip_suffix(".ko.xz")).or_else(|| inner.strip_suffix(".ko.zst"))
+        let Some(stem) = inner
+            .strip_suffix(".ko")
+            .or_else(|| inner.strip_suffix(".ko.xz"))
+            .or_else(|| inner.strip_suffix(".ko.zst"))
         else {
             continue;
         };

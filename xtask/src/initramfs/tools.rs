@@ -12,9 +12,17 @@ use super::cpio::Cpio;
 
 /// Programs that are taken, by path in Debian's packages. Those of `usr/lib/xen-4.17/bin` come whole.
 const PROGRAMS: &[&str] = &[
-    "usr/bin/xenstore", "usr/bin/xenstore-control", "usr/bin/xenstore-ls", "usr/bin/xenstore-read",
-    "usr/bin/xenstore-write", "usr/bin/xenstore-rm", "usr/bin/xenstore-list", "usr/bin/xenstore-exists",
-    "usr/bin/xenstore-watch", "usr/bin/xenstore-chmod", "usr/bin/xen-detect",
+    "usr/bin/xenstore",
+    "usr/bin/xenstore-control",
+    "usr/bin/xenstore-ls",
+    "usr/bin/xenstore-read",
+    "usr/bin/xenstore-write",
+    "usr/bin/xenstore-rm",
+    "usr/bin/xenstore-list",
+    "usr/bin/xenstore-exists",
+    "usr/bin/xenstore-watch",
+    "usr/bin/xenstore-chmod",
+    "usr/bin/xen-detect",
 ];
 
 /// Left out of `usr/lib/xen-4.17/bin`: scripts of Python, and what is large and not used here.

@@ -40,9 +40,7 @@ impl Suite {
     /// `(suite, from the security archive)` for each line of the sources list.
     fn lines(self) -> &'static [(&'static str, bool)] {
         match self {
-            Self::Bookworm => {
-                &[("bookworm", false), ("bookworm-updates", false), ("bookworm-security", true)]
-            }
+            Self::Bookworm => &[("bookworm", false), ("bookworm-updates", false), ("bookworm-security", true)],
             Self::BookwormBackports => &[
                 ("bookworm", false),
                 ("bookworm-updates", false),
@@ -70,9 +68,12 @@ struct Sites {
 }
 
 fn sites() -> Result<Sites> {
-    let text = output(
-        Command::new("apt-get").args(["indextargets", "--format", "$(SITE) $(RELEASE)", "Created-By: Packages"]),
-    )?;
+    let text = output(Command::new("apt-get").args([
+        "indextargets",
+        "--format",
+        "$(SITE) $(RELEASE)",
+        "Created-By: Packages",
+    ]))?;
     let mut main = None;
     let mut security = None;
     for line in text.lines() {
@@ -82,11 +83,8 @@ fn sites() -> Result<Sites> {
         if !debian.contains(&base) {
             continue;
         }
-        let slot = if release.contains("-security") || release.contains("/updates") {
-            &mut security
-        } else {
-            &mut main
-        };
+        let slot =
+            if release.contains("-security") || release.contains("/updates") { &mut security } else { &mut main };
         slot.get_or_insert_with(|| site.to_owned());
     }
     match main {

@@ -124,7 +124,8 @@ impl<'a> Parts<'a> {
         if !root.exists() {
             ui::step(format!("downloading Debian's kernel package ({size}) and unpacking it into the cache"));
             let archive = Archive::open(self.paths, suite)?;
-            let meta = if suite == Suite::BookwormBackports { format!("{meta}/bookworm-backports") } else { meta.to_owned() };
+            let meta =
+                if suite == Suite::BookwormBackports { format!("{meta}/bookworm-backports") } else { meta.to_owned() };
             let package = archive.depends(&meta, "linux-image-")?;
             archive.unpack(&[&package], &root)?;
         }
@@ -133,8 +134,12 @@ impl<'a> Parts<'a> {
 
     /// Debian's Xen 4.17 hypervisor, unzipped: a Multiboot 1 ELF.
     pub fn xen(&self) -> Result<PathBuf> {
-        let root =
-            self.unpacked("xen-4.17", Suite::Bookworm, &["xen-hypervisor-4.17-amd64"], "Debian's Xen hypervisor (2 MB)")?;
+        let root = self.unpacked(
+            "xen-4.17",
+            Suite::Bookworm,
+            &["xen-hypervisor-4.17-amd64"],
+            "Debian's Xen hypervisor (2 MB)",
+        )?;
         let elf = root.join("xen-4.17.elf");
         if !elf.exists() {
             let packed = File::open(root.join("boot/xen-4.17-amd64.gz"))
@@ -170,18 +175,15 @@ fn kernel_in(root: &Path) -> Result<Kernel> {
     let image = first_with_prefix(&root.join("boot"), "vmlinuz-")?;
     let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let release = name.trim_start_matches("vmlinuz-").to_owned();
-    let modules = ["lib/modules", "usr/lib/modules"]
-        .iter()
-        .map(|at| root.join(at).join(&release))
-        .find(|dir| dir.is_dir());
+    let modules =
+        ["lib/modules", "usr/lib/modules"].iter().map(|at| root.join(at).join(&release)).find(|dir| dir.is_dir());
     Ok(Kernel { image, modules, release })
 }
 
 /// A kernel by file name; its modules are looked for where distributions put them.
 fn kernel_file(file: &Path) -> Result<Kernel> {
-    let image = fs::canonicalize(file).with_context(|| {
-        format!("no kernel {} (give a file, or one of 6.1, 6.12, 5.10, cloud)", file.display())
-    })?;
+    let image = fs::canonicalize(file)
+        .with_context(|| format!("no kernel {} (give a file, or one of 6.1, 6.12, 5.10, cloud)", file.display()))?;
     let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
     if let Some(release) = name.strip_prefix("vmlinuz-") {
         let above = image.parent().and_then(Path::parent).unwrap_or(Path::new("/"));

@@ -44,10 +44,14 @@ pub fn ensure_test_packages() -> Result<()> {
         bail!("this machine has no apt: install the like of {} and try again", names.join(", "));
     }
     ui::step(format!("installing {}", names.join(" ")));
-    let install = || -> Result<()> { run(as_root()?.args(["apt-get", "install", "-y", "-q", "--no-install-recommends", "--no-remove"]).args(&names)) };
+    let install = || -> Result<()> {
+        run(as_root()?.args(["apt-get", "install", "-y", "-q", "--no-install-recommends", "--no-remove"]).args(&names))
+    };
     if install().is_err() {
         run(as_root()?.args(["apt-get", "update", "-q"]))?;
-        install().with_context(|| format!("`apt-get install {}` did not work; run it yourself to see why", names.join(" ")))?;
+        install().with_context(|| {
+            format!("`apt-get install {}` did not work; run it yourself to see why", names.join(" "))
+        })?;
     }
     Ok(())
 }

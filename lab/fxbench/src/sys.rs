@@ -1,0 +1,129 @@
+//! System calls. A failing one ends the program: a figure from half a benchmark is worse than none.
+
+use std::ffi::{c_char, c_int, c_void};
+use std::io::Error;
+use std::process::exit;
+use std::ptr;
+
+/// Ends the program with the system's message if `result` is -1.
+pub fn check(what: &str, result: i64) -> i64 {
+    if result == -1 {
+        eprintln!("fxbench: {what}: {}", Error::last_os_error());
+        exit(1);
+    }
+    result
+}
+
+/// Nanoseconds of CLOCK_MONOTONIC.
+pub fn monotonic_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid place for one timespec.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    check("clock_gettime", result.into());
+    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
+}
+
+/// The system call, always.
+pub fn getppid() {
+    // SAFETY: getppid takes no argument and touches no memory.
+    unsafe { libc::syscall(libc::SYS_getppid) };
+}
+
+/// Anonymous private memory, read and write; with huge pages where the kernel likes.
+pub fn map(size: usize) -> *mut u8 {
+    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
+    let area = unsafe { libc::mmap(ptr::null_mut(), size, protection, flags, -1, 0) };
+    check("mmap", if area == libc::MAP_FAILED { -1 } else { 0 });
+    area.cast()
+}
+
+/// Writes a byte at `offset` of an area that `map` gave, which is larger than `offset`.
+pub fn touch(area: *mut u8, offset: usize) {
+    // SAFETY: callers stay inside the area they mapped writable.
+    unsafe { area.add(offset).write_volatile(1) };
+}
+
+/// Changes the protection of a mapping.
+pub fn protect(area: *mut u8, size: usize, protection: c_int) {
+    // SAFETY: the range is a mapping of ours that nothing has a reference into.
+    let result = unsafe { libc::mprotect(area.cast::<c_void>(), size, protection) };
+    check("mprotect", result.into());
+}
+
+/// Takes a mapping away.
+pub fn unmap(area: *mut u8, size: usize) {
+    // SAFETY: the range is a mapping of ours that nothing has a reference into.
+    let result = unsafe { libc::munmap(area.cast::<c_void>(), size) };
+    check("munmap", result.into());
+}
+
+/// A child that does `work`; its process id.
+pub fn fork(work: impl FnOnce() -> std::convert::Infallible) -> libc::pid_t {
+    // SAFETY: this program has one thread, so the child may do what it likes.
+    let pid = unsafe { libc::fork() };
+    check("fork", pid.into());
+    if pid == 0 {
+        work();
+    }
+    pid
+}
+
+/// Waits for `pid`; -1 if it failed in any way.
+pub fn wait(pid: libc::pid_t) -> i64 {
+    let mut status = 0;
+    // SAFETY: `status` is a valid place for one int.
+    let result = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+    if result == pid && status == 0 { 0 } else { -1 }
+}
+
+/// A child that does `work`, waited for.
+pub fn fork_and_wait(work: impl FnOnce() -> std::convert::Infallible) {
+    let pid = fork(work);
+    check("child", wait(pid));
+}
+
+/// Ends the process without the C library's clean-up.
+pub fn exit_now(status: c_int) -> std::convert::Infallible {
+    // SAFETY: _exit has no precondition.
+    unsafe { libc::_exit(status) }
+}
+
+/// Executes the program named by `args[0]`, or ends with 1.
+pub fn exec(args: &[*const c_char; 2]) -> std::convert::Infallible {
+    // SAFETY: `args` holds C strings and ends with a null pointer.
+    unsafe { libc::execv(args[0], args.as_ptr()) };
+    exit_now(1)
+}
+
+/// A pipe: the end to read, the end to write.
+pub fn pipe() -> (c_int, c_int) {
+    let mut ends = [0; 2];
+    // SAFETY: `ends` is a valid place for two ints.
+    let result = unsafe { libc::pipe(ends.as_mut_ptr()) };
+    check("pipe", result.into());
+    (ends[0], ends[1])
+}
+
+/// Reads one byte; end of file ends the program.
+pub fn read_byte(end: c_int) {
+    let mut byte = 0u8;
+    // SAFETY: `byte` is a valid place for one byte.
+    let count = unsafe { libc::read(end, (&raw mut byte).cast(), 1) };
+    check("read", if count == 1 { 0 } else { -1 });
+}
+
+/// Writes one byte.
+pub fn write_byte(end: c_int) {
+    let byte = 0u8;
+    // SAFETY: `byte` is one readable byte.
+    let count = unsafe { libc::write(end, (&raw const byte).cast(), 1) };
+    check("write", if count == 1 { 0 } else { -1 });
+}
+
+/// Closes a descriptor of ours.
+pub fn close(end: c_int) {
+    // SAFETY: the descriptor came from `pipe` and nothing uses it any more.
+    let result = unsafe { libc::close(end) };
+    check("close", result.into());
+}
