@@ -9,6 +9,7 @@ extern crate std;
 
 pub mod addr;
 pub mod cpu;
+pub mod cpupolicy;
 pub mod ctx;
 pub mod domain;
 pub mod emulate;

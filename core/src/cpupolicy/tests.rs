@@ -1,0 +1,273 @@
+use super::feature::*;
+use super::*;
+use std::collections::BTreeMap;
+
+/// A made-up Intel machine with everything in leaf 1 and 7, AVX, and leaf 0xd of a Skylake.
+fn machine(leaf: u32, subleaf: u32) -> Leaf {
+    match (leaf, subleaf) {
+        (0, _) => [0x16, 0x756e_6547, 0x6c65_746e, 0x4965_6e69],
+        (1, _) => [0x506e3, 0x0710_0800, 0xffff_ffff, 0xffff_ffff],
+        (2, _) => [0x76036301, 0xf0b5ff, 0, 0xc30000],
+        (4, 0) => [0x1c004121, 0x01c0_003f, 0x3f, 0],
+        (5, _) => [0x40, 0x40, 3, 0x1120],
+        (7, 0) => [2, 0xffff_ffff & !(1 << 16), 0xffff_ffff, 0xffff_ffff],
+        (7, 1) => [0xffff_ffff; 4],
+        (7, 2) => [0, 0, 0, 0xffff_ffff],
+        (0xa, _) => [0x0730_0404, 0, 0, 0x603],
+        (0xb, _) => [1, 2, 0x100, 7],
+        (0xd, 0) => [0x2e7, 0x340, 0xa88, 0],
+        (0xd, 1) => [0xf, 0x240, 0x100, 0],
+        (0xd, 2) => [0x100, 0x240, 0, 0],
+        (0xd, 5) => [0x40, 0x440, 0, 0],
+        (0xd, 6) => [0x200, 0x480, 0, 0],
+        (0xd, 7) => [0x400, 0x680, 0, 0],
+        (0xd, 9) => [8, 0xa80, 0, 0],
+        (0x8000_0000, _) => [0x8000_0008, 0, 0, 0],
+        (0x8000_0001, _) => [0, 0, 0x121, 0x2c10_0800],
+        (0x8000_0007, _) => [0, 0, 0, 0x100],
+        (0x8000_0008, _) => [0x3027, 0, 0, 0],
+        _ => [0; 4],
+    }
+}
+
+const XEN: XenInfo = XenInfo {
+    version: (4, 17),
+    tsc_mode: 0,
+    tsc_emulated: false,
+    tsc_reliable: true,
+    rdtscp: true,
+    tsc_khz: 2_600_000,
+    host_tsc_khz: 2_600_000,
+    incarnation: 1,
+    tsc_offset: 0,
+    tsc_scale: (0x1234, -1),
+    machine_address_bits: 39,
+};
+
+const KERNEL: VcpuView = VcpuView { vcpu: 3, kernel: true, forced: true, osxsave: false, xcr0: 1 };
+const USER: VcpuView = VcpuView { kernel: false, forced: false, ..KERNEL };
+
+fn policy(kind: Kind) -> Policy {
+    Policy::pv(kind, 0, machine)
+}
+
+#[test]
+fn the_vendor_and_the_last_leaf_are_the_machines_as_far_as_we_know_it() {
+    let policy = policy(Kind::DomU);
+    assert_eq!(policy.cpuid(0, 0, &KERNEL, &XEN), [0xd, 0x756e_6547, 0x6c65_746e, 0x4965_6e69]);
+    assert_eq!(policy.vendor, Vendor::Intel);
+    assert_eq!(policy.cpuid(0x8000_0000, 0, &KERNEL, &XEN)[0], 0x8000_0008);
+    for leaf in [0xe, 0x16, 0x8000_0009, 0x8000_ffff, 0x4000_0006, 0x4000_0100, 0xc000_0000, u32::MAX] {
+        assert_eq!(policy.cpuid(leaf, 0, &KERNEL, &XEN), [0; 4], "{leaf:#x}");
+    }
+}
+
+#[test]
+fn leaf_1_hides_what_pv_cannot_do_and_says_that_there_is_a_hypervisor() {
+    let [_, b, c, d] = policy(Kind::DomU).cpuid(1, 0, &KERNEL, &XEN);
+    assert_eq!(b >> 24, 6, "the APIC id is twice the vcpu's number");
+    for (name, bit) in [("MONITOR", 3), ("VMX", 5), ("EIST", 7), ("PCID", 17), ("x2APIC", 21), ("OSXSAVE", 27)] {
+        assert_eq!(c >> bit & 1, 0, "{name}");
+    }
+    for (name, bit) in [("VME", 1), ("PSE", 3), ("MTRR", 12), ("PGE", 13), ("PSE36", 17)] {
+        assert_eq!(d >> bit & 1, 0, "{name}");
+    }
+    assert_eq!(c >> 31, 1);
+    assert_eq!((c >> 26 & 1, d >> 11 & 1, d >> 6 & 1), (1, 1, 1), "XSAVE, SEP, PAE");
+}
+
+#[test]
+fn osxsave_follows_the_guests_cr4() {
+    let osxsave = |view: &VcpuView| policy(Kind::DomU).cpuid(1, 0, view, &XEN)[2] >> 27 & 1;
+    assert_eq!(osxsave(&KERNEL), 0);
+    assert_eq!(osxsave(&VcpuView { osxsave: true, ..KERNEL }), 1);
+}
+
+#[test]
+fn only_dom0s_kernel_sees_mtrr_and_by_the_prefix_monitor() {
+    let seen = |kind, view: &VcpuView| {
+        let [_, _, c, d] = policy(kind).cpuid(1, 0, view, &XEN);
+        (c >> 3 & 1, d >> 12 & 1, policy(kind).cpuid(5, 0, view, &XEN) != [0; 4])
+    };
+    assert_eq!(seen(Kind::Dom0, &KERNEL), (1, 1, true));
+    assert_eq!(seen(Kind::Dom0, &VcpuView { forced: false, ..KERNEL }), (0, 1, true));
+    assert_eq!(seen(Kind::Dom0, &USER), (0, 0, false));
+    assert_eq!(seen(Kind::DomU, &KERNEL), (0, 0, false));
+}
+
+#[test]
+fn the_invariant_tsc_is_dom0s_unless_a_domain_was_given_it() {
+    let itsc = |policy: &Policy| policy.cpuid(0x8000_0007, 0, &KERNEL, &XEN)[3] >> 8 & 1;
+    assert_eq!(itsc(&policy(Kind::Dom0)), 1);
+    let mut domu = policy(Kind::DomU);
+    assert_eq!(itsc(&domu), 0);
+    let mut wanted = pv_default();
+    wanted.set(ITSC);
+    wanted.set(VMX);
+    domu.restrict(wanted);
+    assert_eq!(itsc(&domu), 1);
+    assert!(!domu.features.has(VMX), "no toolstack can give what PV has not");
+}
+
+#[test]
+fn extended_state_shows_only_what_may_be_enabled_and_its_size_follows_xcr0() {
+    let policy = policy(Kind::DomU);
+    assert_eq!(policy.xcr0, 7, "no AVX-512 without its feature bit, no MPX, no PKRU");
+    let at = |subleaf, xcr0| policy.cpuid(0xd, subleaf, &VcpuView { xcr0, ..KERNEL }, &XEN);
+    assert_eq!(at(0, 1), [7, 0x240, 0x340, 0]);
+    assert_eq!(at(0, 7), [7, 0x340, 0x340, 0]);
+    assert_eq!(at(1, 7), [7, 0x340, 0, 0], "no XSAVES");
+    assert_eq!(at(2, 7), [0x100, 0x240, 0, 0]);
+    for subleaf in [3, 5, 9, 62, 63, 64, u32::MAX] {
+        assert_eq!(at(subleaf, 7), [0; 4], "{subleaf}");
+    }
+    assert!(policy.xcr0_allowed(1) && policy.xcr0_allowed(3) && policy.xcr0_allowed(7));
+    for wrong in [0, 2, 4, 5, 6, 0xe7, 1 << 63 | 1] {
+        assert!(!policy.xcr0_allowed(wrong), "{wrong:#x}");
+    }
+}
+
+#[test]
+fn a_machine_with_avx512_has_all_of_it_or_none() {
+    let with = |leaf, sub| if (leaf, sub) == (7, 0) { [0, 1 << 16 | 1 << 5, 0, 0] } else { machine(leaf, sub) };
+    let policy = Policy::pv(Kind::DomU, 0, with);
+    assert_eq!(policy.xcr0, 0xe7);
+    assert!(policy.xcr0_allowed(0xe7) && !policy.xcr0_allowed(0x27) && !policy.xcr0_allowed(0xe3));
+    assert_eq!(policy.cpuid(0xd, 0, &VcpuView { xcr0: 0xe7, ..KERNEL }, &XEN)[1], 0xa80);
+    assert_eq!(policy.cpuid(7, 1, &KERNEL, &XEN), [0; 4], "leaf 7 has one subleaf on this machine");
+}
+
+#[test]
+fn the_hypervisors_leaves() {
+    let policy = policy(Kind::DomU);
+    let [a, b, c, d] = policy.cpuid(0x4000_0000, 0, &USER, &XEN);
+    assert_eq!(a, 0x4000_0005);
+    assert_eq!([b, c, d].map(u32::to_le_bytes).concat(), b"XenVMMXenVMM");
+    assert_eq!(policy.cpuid(0x4000_0001, 0, &USER, &XEN), [0x0004_0011, 0, 0, 0]);
+    assert_eq!(policy.cpuid(0x4000_0002, 0, &USER, &XEN), [1, 0x4000_0000, 1, 0]);
+    assert_eq!(policy.cpuid(0x4000_0003, 0, &USER, &XEN), [6, 0, 2_600_000, 1]);
+    assert_eq!(policy.cpuid(0x4000_0003, 1, &USER, &XEN), [0, 0, 0x1234, 0xff]);
+    assert_eq!(policy.cpuid(0x4000_0005, 0, &USER, &XEN)[1], 39);
+    assert_eq!(policy.cpuid(0x4000_0100, 0, &USER, &XEN), [0; 4]);
+}
+
+#[test]
+fn every_leaf_of_every_kind_of_machine_is_answered() {
+    // Nothing here may index out of a table, whatever the machine claims.
+    for claims in [[0; 4], [u32::MAX; 4], [0x8000_ffff, 1, 2, 3]] {
+        let policy = Policy::pv(Kind::Dom0, u64::MAX, |_, _| claims);
+        for leaf in (0..0x30).chain(0x4000_0000..0x4000_0010).chain(0x8000_0000..0x8000_0030) {
+            for subleaf in [0, 1, 2, 3, 31, 62, 63, 64, 1 << 31, u32::MAX] {
+                let answer = policy.cpuid(leaf, subleaf, &VcpuView { xcr0: u64::MAX, ..KERNEL }, &XEN);
+                assert!(leaf != 0 || answer[0] <= 0xd);
+            }
+        }
+    }
+}
+
+#[test]
+fn cr4_keeps_what_the_guest_may_choose_and_shows_what_the_machine_has() {
+    let policy = policy(Kind::DomU);
+    let machine = 1 << 5 | 1 << 7 | 1 << 9 | 1 << 10 | 1 << 18 | 1 << 20 | 1 << 21;
+    assert_eq!(pv_cr4(&policy, machine, 0), 0x6a0);
+    assert_eq!(pv_cr4(&policy, machine, 1 << 18 | 1 << 2 | 1 << 20 | 1 << 13), 0x6a0 | 1 << 18 | 1 << 2);
+    let mut without = policy.clone();
+    let mut wanted = pv_default();
+    wanted.clear(XSAVE);
+    without.restrict(wanted);
+    assert_eq!(pv_cr4(&without, machine, 1 << 18), 0x6a0);
+    assert_eq!(pv_cr0(0x8005_0033, true), 0x8005_003b);
+    assert_eq!(pv_cr0(0x8005_003b, false), 0x8005_0033);
+}
+
+#[derive(Default)]
+struct Hardware {
+    msrs: BTreeMap<u32, u64>,
+    own: BTreeMap<u32, u64>,
+    page: Option<u64>,
+}
+
+impl MsrMachine for Hardware {
+    fn read(&mut self, msr: Msr) -> Option<u64> {
+        self.msrs.get(&msr.0).copied()
+    }
+    fn write(&mut self, msr: Msr, value: u64) -> Option<()> {
+        *self.msrs.get_mut(&msr.0)? = value;
+        Some(())
+    }
+    fn tsc(&mut self) -> u64 {
+        77
+    }
+    fn own(&mut self, msr: Msr) -> u64 {
+        self.own.get(&msr.0).copied().unwrap_or(0)
+    }
+    fn set_own(&mut self, msr: Msr, value: u64) {
+        self.own.insert(msr.0, value);
+    }
+    fn write_hypercall_page(&mut self, gfn: u64) -> Option<()> {
+        (gfn == 5).then(|| self.page = Some(gfn))
+    }
+}
+
+#[test]
+fn an_msr_that_is_not_listed_faults_for_everybody() {
+    let mut hardware = Hardware { msrs: (0..0x1000).map(|n| (n, 1)).collect(), ..Hardware::default() };
+    for kind in [Kind::Dom0, Kind::DomU] {
+        let policy = policy(kind);
+        for msr in [0, 0x3a, 0x122, 0x480, 0x6e0, 0x802, 0xda0, 0xc000_0081, 0xc000_0082, 0xc001_0117, u32::MAX] {
+            assert_eq!(rdmsr(&policy, 0, Msr(msr), &mut hardware), None, "{msr:#x}");
+            assert_eq!(wrmsr(&policy, Msr(msr), 1, &mut hardware), None, "{msr:#x}");
+        }
+    }
+    assert!(hardware.msrs.values().all(|&value| value == 1), "no write reached the machine");
+}
+
+#[test]
+fn the_apic_base_names_the_boot_vcpu() {
+    let read = |vcpu| rdmsr(&policy(Kind::DomU), vcpu, Msr::APIC_BASE, &mut Hardware::default());
+    assert_eq!(read(0), Some(0xfee0_0900));
+    assert_eq!(read(1), Some(0xfee0_0800));
+}
+
+#[test]
+fn a_base_must_be_canonical() {
+    let (policy, mut hardware) = (policy(Kind::DomU), Hardware::default());
+    assert_eq!(wrmsr(&policy, Msr::GS_BASE, 0x0000_8000_0000_0000, &mut hardware), None);
+    assert_eq!(wrmsr(&policy, Msr::GS_BASE, 0xffff_8000_0000_0000, &mut hardware), Some(()));
+    assert_eq!(rdmsr(&policy, 0, Msr::GS_BASE, &mut hardware), Some(0xffff_8000_0000_0000));
+}
+
+#[test]
+fn efer_can_be_read_without_svme_and_never_changed() {
+    let mut hardware = Hardware { msrs: [(0xc000_0080, 0x1d01)].into_iter().collect(), ..Hardware::default() };
+    let policy = policy(Kind::Dom0);
+    assert_eq!(rdmsr(&policy, 0, Msr::EFER, &mut hardware), Some(0xd01));
+    assert_eq!(wrmsr(&policy, Msr::EFER, 0xd01, &mut hardware), Some(()));
+    assert_eq!(wrmsr(&policy, Msr::EFER, 0x501, &mut hardware), None);
+    assert_eq!(hardware.msrs[&0xc000_0080], 0x1d01);
+}
+
+#[test]
+fn speculation_controls_take_the_bits_that_were_offered() {
+    let mut policy = policy(Kind::DomU);
+    let mut hardware = Hardware { msrs: [(0x49, 0)].into_iter().collect(), ..Hardware::default() };
+    assert_eq!(wrmsr(&policy, Msr::SPEC_CTRL, 7, &mut hardware), Some(()));
+    assert_eq!(rdmsr(&policy, 0, Msr::SPEC_CTRL, &mut hardware), Some(7));
+    assert_eq!(wrmsr(&policy, Msr::SPEC_CTRL, 8, &mut hardware), None);
+    assert_eq!(wrmsr(&policy, Msr::PRED_CMD, 2, &mut hardware), None);
+    assert_eq!(wrmsr(&policy, Msr::PRED_CMD, 1, &mut hardware), Some(()));
+    let mut wanted = pv_default();
+    [IBRSB, IBRS, IBPB, STIBP, SSBD, AMD_SSBD].into_iter().for_each(|feature| wanted.clear(feature));
+    policy.restrict(wanted);
+    assert_eq!(wrmsr(&policy, Msr::SPEC_CTRL, 0, &mut hardware), None);
+    assert_eq!(rdmsr(&policy, 0, Msr::SPEC_CTRL, &mut hardware), None);
+    assert_eq!(wrmsr(&policy, Msr::PRED_CMD, 1, &mut hardware), None);
+}
+
+#[test]
+fn the_hypercall_page_goes_where_the_guest_says_if_it_may() {
+    let (policy, mut hardware) = (policy(Kind::DomU), Hardware::default());
+    assert_eq!(wrmsr(&policy, Msr::HYPERCALL_PAGE, 0x5000, &mut hardware), Some(()));
+    assert_eq!(hardware.page, Some(5));
+    assert_eq!(wrmsr(&policy, Msr::HYPERCALL_PAGE, 0x6000, &mut hardware), None);
+}
