@@ -110,7 +110,7 @@ impl Huffman {
 }
 
 #[inline(always)]
-#[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "masked to the array's length")]
+#[expect(clippy::indexing_slicing, reason = "masked to the array's length")]
 fn slot(slots: &[u16; SLOTS], index: u64) -> u16 {
     slots[index as usize & (SLOTS - 1)]
 }
@@ -118,7 +118,8 @@ fn slot(slots: &[u16; SLOTS], index: u64) -> u16 {
 /// Weights that are FSE-coded themselves, by two states that take turns.
 fn coded_weights(data: &[u8], table: &mut Table, weights: &mut [u8; 256]) -> Result<usize, Fault> {
     const MAX_ACCURACY: u32 = 6;
-    let len = table.read(data, MAX_ACCURACY, MAX_BITS as usize + 1)?;
+    const MAX_WEIGHT: usize = 12;
+    let len = table.read(data, MAX_ACCURACY, MAX_WEIGHT)?;
     let mut bits = Backward::new(data.get(len..).ok_or(Fault::Truncated)?)?;
     let states = table.states()?;
     let (mut state, mut other) = (table.start(&mut bits), table.start(&mut bits));

@@ -195,7 +195,7 @@ fn choose(table: &mut Table, mode: u8, kind: &Kind, input: &mut Input<'_>) -> Re
 }
 
 #[inline(always)]
-#[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "masked to the array's length")]
+#[expect(clippy::indexing_slicing, reason = "masked to the array's length")]
 fn state(states: &[State; STATES], index: usize) -> State {
     states[index & (STATES - 1)]
 }
