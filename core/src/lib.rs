@@ -13,6 +13,7 @@ pub mod cpupolicy;
 pub mod ctx;
 pub mod domain;
 pub mod emulate;
+pub mod evtchn;
 pub mod frame;
 pub mod hypercall;
 pub mod memory;

@@ -24,6 +24,8 @@ pub struct Hypervisor<P: Platform> {
     pub domains: DomainTable<P>,
     /// Who runs where.
     pub sched: Fair<P>,
+    /// Who handles global VIRQs.
+    pub virq_handlers: crate::evtchn::VirqHandlers,
     timers: Vec<Timers>,
 }
 
@@ -37,7 +39,15 @@ impl<P: Platform> Hypervisor<P> {
         timers.try_reserve_exact(usize::from(cpus)).map_err(|_| Errno::ENOMEM)?;
         timers.resize_with(usize::from(cpus), Timers::default);
         let heap = Heap::default();
-        Ok(Hypervisor { platform, frames, heap, domains: DomainTable::default(), sched: Fair::default(), timers })
+        Ok(Hypervisor {
+            platform,
+            frames,
+            heap,
+            domains: DomainTable::default(),
+            sched: Fair::default(),
+            virq_handlers: Default::default(),
+            timers,
+        })
     }
 
     /// The timers that a CPU looks after.

@@ -9,6 +9,7 @@ pub use table::DomainTable;
 pub use vcpu::{Saved, TrapGate, Vcpu};
 
 use crate::cpu::AtomicCpuMask;
+use crate::evtchn::DomainEvents;
 use crate::platform::Platform;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -58,6 +59,8 @@ pub struct Domain<P: Platform> {
     pub dying: AtomicBool,
     /// Frames owned and their limit.
     pub pages: PageCount,
+    /// Event channels.
+    pub events: DomainEvents,
 }
 
 /// A domain's reservation, in frames.
@@ -88,6 +91,7 @@ impl<P: Platform> Domain<P> {
             shutdown: AtomicU8::new(0),
             dying: AtomicBool::new(false),
             pages: PageCount::default(),
+            events: DomainEvents::default(),
         })
     }
 

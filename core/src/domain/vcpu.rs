@@ -2,6 +2,7 @@
 
 use super::DomId;
 use crate::addr::Maddr;
+use crate::evtchn::VcpuEvents;
 use crate::platform::Platform;
 use crate::pv::{PvState, Regs};
 use core::marker::PhantomData;
@@ -30,6 +31,8 @@ pub struct Vcpu<P: Platform> {
     pub timers: VcpuTimers,
     /// VCPUOP_register_vcpu_time_memory_area: linear address; 0: none.
     pub time_area: AtomicU64,
+    /// Event channels: what is per vcpu.
+    pub events: VcpuEvents,
     platform: PhantomData<fn() -> P>,
 }
 
@@ -64,6 +67,7 @@ impl<P: Platform> Vcpu<P> {
             runstate: VcpuRunState::default(),
             timers: VcpuTimers::default(),
             time_area: AtomicU64::new(0),
+            events: VcpuEvents::default(),
             platform: PhantomData,
         }
     }

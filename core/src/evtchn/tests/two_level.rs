@@ -1,0 +1,62 @@
+//! The bits of the 2-level layout.
+
+use super::*;
+
+fn bit(hv: &World, domid: u16, at: usize, port: u32) -> bool {
+    hv.platform.page(mfn(domid, 0)).load_u64(at + port as usize / 64 * 8) >> (port % 64) & 1 == 1
+}
+
+#[test]
+fn an_event_sets_pending_then_selector_then_upcall() {
+    let hv = world();
+    let d1 = dom(&hv, 1);
+    for _ in 0..70 {
+        bind_ipi(&hv, &d1, 1).unwrap();
+    }
+    assert_eq!(told(send(&hv, &d1, 70).unwrap()), [(1, 1)]);
+    assert!(bit(&hv, 1, offset_of!(SharedInfo, evtchn_pending), 70));
+    let (page, at) = info(&hv, 1, 1);
+    assert_eq!(page.load_u64(at + offset_of!(VcpuInfo, evtchn_pending_sel)), 1 << (70 / 64));
+    assert!(take_upcall(&hv, 1, 1));
+    assert!(!take_upcall(&hv, 1, 0));
+    assert_eq!(send(&hv, &d1, 69), Ok(Notify::NONE), "the selector bit was set: the guest will see it");
+    assert!(bit(&hv, 1, offset_of!(SharedInfo, evtchn_pending), 69));
+}
+
+#[test]
+fn a_masked_event_waits_for_unmask() {
+    let hv = world();
+    let d1 = dom(&hv, 1);
+    let port = bind_ipi(&hv, &d1, 2).unwrap();
+    let mask = offset_of!(SharedInfo, evtchn_mask);
+    hv.platform.page(mfn(1, 0)).or_u64(mask, 1 << port);
+    assert_eq!(send(&hv, &d1, port), Ok(Notify::NONE));
+    assert!(!take_upcall(&hv, 1, 2));
+    assert_eq!(told(unmask(&hv, &d1, port).unwrap()), [(1, 2)]);
+    assert!(!bit(&hv, 1, mask, port));
+    assert!(take_upcall(&hv, 1, 2));
+    assert_eq!(unmask(&hv, &d1, port), Ok(Notify::NONE), "was not masked");
+}
+
+#[test]
+fn a_domain_without_shared_info_or_a_vcpu_without_info_loses_events_quietly() {
+    let hv = world();
+    let d1 = dom(&hv, 1);
+    let port = bind_ipi(&hv, &d1, 0).unwrap();
+    d1.vcpu(0).unwrap().set_info(Maddr(0));
+    assert_eq!(send(&hv, &d1, port), Ok(Notify::NONE));
+    assert_eq!(is_pending(&hv, &d1, port), Ok(true));
+    d1.shared_info.store(0, Ordering::Relaxed);
+    assert_eq!(send(&hv, &d1, port), Ok(Notify::NONE));
+    assert_eq!(unmask(&hv, &d1, port), Ok(Notify::NONE));
+    assert_eq!(close(&hv, &d1, port), Ok(None));
+}
+
+#[test]
+fn priorities_need_the_other_layout() {
+    let hv = world();
+    let d1 = dom(&hv, 1);
+    let port = bind_ipi(&hv, &d1, 0).unwrap();
+    assert_eq!(set_priority(&d1, port, 3), Err(Errno::ENOSYS));
+    assert_eq!(expand_array(&hv, &d1, &Counted::default(), Gfn(1)), Err(Errno::EOPNOTSUPP));
+}
