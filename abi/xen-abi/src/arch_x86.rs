@@ -88,10 +88,14 @@ consts! {
 structs! {
     /// One entry of `set_trap_table`. The low two bits of `flags` are the DPL, bit 2 says that events are masked on entry.
     TrapInfo = "struct trap_info" {
+        /// Exception vector
         vector: u8,
+        /// 0-3: privilege level, 4: clear event enable?
         flags: u8,
+        /// Code selector
         cs: u16,
         _pad0: [u8; 4],
+        /// Code offset
         address: u64,
     }
     /// Member `fpu_ctxt` of `struct vcpu_guest_context`.
@@ -100,33 +104,51 @@ structs! {
     }
     /// The whole state of a PV vcpu, for `VCPUOP_initialise` and `setvcpucontext`.
     VcpuGuestContext = "struct vcpu_guest_context" {
+        /// User-level FPU registers
         fpu_ctxt: VcpuGuestContextFpuCtxt,
+        /// VGCF_* flags
         flags: u64,
+        /// User-level CPU registers
         user_regs: CpuUserRegs,
+        /// Virtual IDT
         trap_ctxt: [TrapInfo; 256],
+        /// LDT (linear address, # ents)
         ldt_base: u64,
+        /// LDT (linear address, # ents)
         ldt_ents: u64,
+        /// GDT (machine frames, # ents)
         gdt_frames: [u64; 16],
+        /// GDT (machine frames, # ents)
         gdt_ents: u64,
+        /// Virtual TSS (only SS1/SP1)
         kernel_ss: u64,
+        /// Virtual TSS (only SS1/SP1)
         kernel_sp: u64,
+        /// CR0-CR7 (control registers)
         ctrlreg: [u64; 8],
+        /// DB0-DB7 (debug registers)
         debugreg: [u64; 8],
         event_callback_eip: u64,
         failsafe_callback_eip: u64,
         syscall_callback_eip: u64,
+        /// VMASST_TYPE_* bitmap
         vm_assist: u64,
+        /// Segment base addresses.
         fs_base: u64,
         gs_base_kernel: u64,
         gs_base_user: u64,
     }
     /// The x86 part of [`SharedInfo`](crate::xen::SharedInfo): where the guest keeps its p2m.
     ArchSharedInfo = "struct arch_shared_info" {
+        /// Number of valid entries in the p2m table(s) anchored at pfn_to_mfn_frame_list_list and/or p2m_vaddr.
         max_pfn: u64,
         pfn_to_mfn_frame_list_list: xen_pfn_t,
         nmi_reason: u64,
+        /// cr3 value of the p2m address space
         p2m_cr3: u64,
+        /// Virtual address of the p2m list
         p2m_vaddr: u64,
+        /// Generation count of p2m mapping
         p2m_generation: u64,
     }
     /// The x86 part of a domain's configuration.
@@ -146,6 +168,7 @@ structs! {
     /// One MSR of a policy.
     XenMsrEntry = "struct xen_msr_entry" {
         idx: u32,
+        /// Reserved MBZ.
         flags: u32,
         val: u64,
     }

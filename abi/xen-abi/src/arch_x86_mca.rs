@@ -114,27 +114,39 @@ consts! {
 structs! {
     /// `struct mcinfo_common`.
     McinfoCommon = "struct mcinfo_common" {
+        /// Structure type
         r#type: u16,
+        /// Size of this struct in bytes
         size: u16,
     }
     /// `struct mcinfo_global`.
     McinfoGlobal = "struct mcinfo_global" {
         common: McinfoCommon,
+        /// Running domain at the time in error (most likely the impacted one)
         mc_domid: u16,
+        /// Virtual cpu scheduled for mc_domid
         mc_vcpuid: u16,
+        /// Physical socket of the physical core
         mc_socketid: u32,
+        /// Physical impacted core
         mc_coreid: u16,
+        /// Core thread of physical core
         mc_core_threadid: u16,
         mc_apicid: u32,
         mc_flags: u32,
+        /// Global status
         mc_gstatus: u64,
     }
     /// `struct mcinfo_bank`.
     McinfoBank = "struct mcinfo_bank" {
         common: McinfoCommon,
+        /// Bank nr
         mc_bank: u16,
+        /// Usecase 5: domain referenced by mc_addr on dom0 and if mc_addr is valid. Never valid on DomU.
         mc_domid: u16,
+        /// Bank status
         mc_status: u64,
+        /// Bank address, only valid if addr bit is set in mc_status
         mc_addr: u64,
         mc_misc: u64,
         mc_ctrl2: u64,
@@ -142,22 +154,27 @@ structs! {
     }
     /// `struct mcinfo_msr`.
     McinfoMsr = "struct mcinfo_msr" {
+        /// MSR
         reg: u64,
+        /// MSR value
         value: u64,
     }
     /// `struct mcinfo_extended`.
     McinfoExtended = "struct mcinfo_extended" {
         common: McinfoCommon,
+        /// Number of msr with valid values.
         mc_msrs: u32,
         mc_msr: [McinfoMsr; 32],
     }
     /// `struct page_offline_action`.
     PageOfflineAction = "struct page_offline_action" {
+        /// Params for passing the offlined page number to DOM0
         mfn: u64,
         status: u64,
     }
     /// `struct cpu_offline_action`.
     CpuOfflineAction = "struct cpu_offline_action" {
+        /// Params for passing the identity of the offlined CPU to DOM0
         mc_socketid: u32,
         mc_coreid: u16,
         mc_core_threadid: u16,
@@ -165,6 +182,7 @@ structs! {
     /// `struct mcinfo_recovery`.
     McinfoRecovery = "struct mcinfo_recovery" {
         common: McinfoCommon,
+        /// Bank nr
         mc_bank: u16,
         action_flags: u8,
         action_types: u8,
@@ -173,6 +191,7 @@ structs! {
     }
     /// `struct mc_info`.
     McInfo = "struct mc_info" {
+        /// Number of mcinfo_* entries in mi_data
         mi_nentries: u32,
         flags: u32,
         mi_data: [u64; 95],
@@ -204,34 +223,48 @@ structs! {
     }
     /// `struct xen_mc_fetch`.
     XenMcFetch = "struct xen_mc_fetch" {
+        /// In: XEN_MC_NONURGENT, XEN_MC_URGENT, XEN_MC_ACK if ack'ing an earlier fetch
         flags: u32,
         _pad0: u32,
+        /// Out: id for ack, IN: id we are ack'ing
         fetch_id: u64,
+        /// Out.
         data: GuestPtr<McInfo>,
     }
     /// `struct xen_mc_notifydomain`.
     XenMcNotifydomain = "struct xen_mc_notifydomain" {
+        /// The unprivileged domain to notify.
         mc_domid: u16,
+        /// The vcpu in mc_domid to notify. Usually echo'd value from the fetch hypercall.
         mc_vcpuid: u16,
+        /// In and out.
         flags: u32,
     }
     /// `struct xen_mc_physcpuinfo`.
     XenMcPhyscpuinfo = "struct xen_mc_physcpuinfo" {
+        /// In and out.
         ncpus: u32,
         _pad0: u32,
+        /// Out.
         info: GuestPtr<McinfoLogicalCpu>,
     }
     /// `struct xen_mc_msrinject`.
     XenMcMsrinject = "struct xen_mc_msrinject" {
+        /// Target processor id
         mcinj_cpunr: u32,
+        /// See MC_MSRINJ_F_* below
         mcinj_flags: u32,
+        /// 0 .. count-1 in array are valid
         mcinj_count: u32,
+        /// Valid only if MC_MSRINJ_F_GPADDR is present in mcinj_flags
         mcinj_domid: domid_t,
         _pad0: u16,
+        /// In.
         mcinj_msr: [McinfoMsr; 8],
     }
     /// `struct xen_mc_mceinject`.
     XenMcMceinject = "struct xen_mc_mceinject" {
+        /// Target processor id
         mceinj_cpunr: u32,
     }
     /// `struct xen_mc_inject_v2`.
@@ -243,6 +276,7 @@ structs! {
     /// Argument of `mca`: `u` holds the struct that belongs to `cmd`.
     XenMc = "struct xen_mc" {
         cmd: u32,
+        /// XEN_MCA_INTERFACE_VERSION
         interface_version: u32,
         u: [u8; 144],
         _pad0: [u64; 0],

@@ -342,43 +342,73 @@ consts! {
 structs! {
     /// Argument of `XEN_DOMCTL_createdomain`, in `u` of [`XenDomctl`].
     XenDomctlCreatedomain = "struct xen_domctl_createdomain" {
+        /// In.
         ssidref: u32,
+        /// In.
         handle: xen_domain_handle_t,
+        /// In.
         flags: u32,
+        /// In.
         iommu_opts: u32,
+        /// In.
         max_vcpus: u32,
+        /// In.
         max_evtchn_port: u32,
+        /// In.
         max_grant_frames: i32,
+        /// In.
         max_maptrack_frames: i32,
+        /// In.
         grant_opts: u32,
+        /// Per-vCPU buffer size in bytes. 0 to disable.
         vmtrace_size: u32,
+        /// CPU pool to use, specify 0 or a specific existing pool
         cpupool_id: u32,
+        /// In.
         arch: XenArchDomainconfig,
     }
     /// What the toolstack knows about a domain: result of `XEN_DOMCTL_getdomaininfo` and of `XEN_SYSCTL_getdomaininfolist`.
     XenDomctlGetdomaininfo = "struct xen_domctl_getdomaininfo" {
+        /// Also echoed in domctl.domain
         domain: domid_t,
         pad1: u16,
+        /// XEN_DOMINF_*
         flags: u32,
+        /// Out.
         tot_pages: u64,
+        /// Out.
         max_pages: u64,
+        /// Out.
         outstanding_pages: u64,
+        /// Out.
         shr_pages: u64,
+        /// Out.
         paged_pages: u64,
+        /// GMFN of shared_info struct
         shared_info_frame: u64,
+        /// Out.
         cpu_time: u64,
+        /// Number of VCPUs currently online.
         nr_online_vcpus: u32,
+        /// Maximum VCPUID in use by this domain.
         max_vcpu_id: u32,
+        /// Out.
         ssidref: u32,
+        /// Out.
         handle: xen_domain_handle_t,
+        /// Out.
         cpupool: u32,
+        /// Guest physical address space size.
         gpaddr_bits: u8,
         pad2: [u8; 7],
+        /// Out.
         arch_config: XenArchDomainconfig,
     }
     /// Argument of `XEN_DOMCTL_getpageframeinfo3`, in `u` of [`XenDomctl`].
     XenDomctlGetpageframeinfo3 = "struct xen_domctl_getpageframeinfo3" {
+        /// In.
         num: u64,
+        /// In and out.
         array: GuestPtr<xen_pfn_t>,
     }
     /// `struct xen_domctl_shadow_op_stats`.
@@ -388,48 +418,69 @@ structs! {
     }
     /// Argument of `XEN_DOMCTL_shadow_op`, in `u` of [`XenDomctl`].
     XenDomctlShadowOp = "struct xen_domctl_shadow_op" {
+        /// In.
         op: u32,
+        /// OP_PEAK / OP_CLEAN: XEN_DOMCTL_SHADOW_LOGDIRTY_*
         mode: u32,
+        /// Shadow memory allocation in MB
         mb: u32,
         _pad0: [u8; 4],
+        /// OP_PEEK / OP_CLEAN
         dirty_bitmap: GuestPtr<u8>,
+        /// Size of buffer. Updated with actual size.
         pages: u64,
+        /// In.
         stats: XenDomctlShadowOpStats,
     }
     /// Argument of `XEN_DOMCTL_max_mem`, in `u` of [`XenDomctl`].
     XenDomctlMaxMem = "struct xen_domctl_max_mem" {
+        /// In.
         max_memkb: u64,
     }
     /// `struct xen_domctl_vcpucontext`.
     XenDomctlVcpucontext = "struct xen_domctl_vcpucontext" {
+        /// In.
         vcpu: u32,
         _pad0: [u8; 4],
+        /// In and out.
         ctxt: GuestPtr<VcpuGuestContext>,
     }
     /// Argument of `XEN_DOMCTL_getvcpuinfo`, in `u` of [`XenDomctl`].
     XenDomctlGetvcpuinfo = "struct xen_domctl_getvcpuinfo" {
+        /// In.
         vcpu: u32,
+        /// Currently online (not hotplugged)?
         online: u8,
+        /// Blocked waiting for an event?
         blocked: u8,
+        /// Currently scheduled on its CPU?
         running: u8,
         _pad0: u8,
+        /// Total cpu time consumed (ns)
         cpu_time: u64,
+        /// Current mapping
         cpu: u32,
         _pad1: [u8; 4],
     }
     /// `struct xen_domctl_nodeaffinity`.
     XenDomctlNodeaffinity = "struct xen_domctl_nodeaffinity" {
+        /// In.
         nodemap: XenctlBitmap,
     }
     /// `struct xen_domctl_vcpuaffinity`.
     XenDomctlVcpuaffinity = "struct xen_domctl_vcpuaffinity" {
+        /// In.
         vcpu: u32,
+        /// In.
         flags: u32,
+        /// In.
         cpumap_hard: XenctlBitmap,
+        /// In.
         cpumap_soft: XenctlBitmap,
     }
     /// Argument of `XEN_DOMCTL_max_vcpus`, in `u` of [`XenDomctl`].
     XenDomctlMaxVcpus = "struct xen_domctl_max_vcpus" {
+        /// Maximum number of vcpus
         max: u32,
     }
     /// `struct xen_domctl_sched_credit`.
@@ -456,11 +507,13 @@ structs! {
     /// Member `u.v` of `struct xen_domctl_scheduler_op`.
     XenDomctlSchedulerOpV = "__typeof__(((struct xen_domctl_scheduler_op *)0)->u.v)" {
         vcpus: GuestPtr<XenDomctlSchedparamVcpu>,
+        /// In: Number of elements in vcpus array. OUT: Number of processed elements of vcpus array.
         nr_vcpus: u32,
         padding: u32,
     }
     /// Argument of `XEN_DOMCTL_scheduler_op`, in `u` of [`XenDomctl`].
     XenDomctlSchedulerOp = "struct xen_domctl_scheduler_op" {
+        /// XEN_SCHEDULER_*
         sched_id: u32,
         cmd: u32,
         u: [u8; 16],
@@ -477,35 +530,46 @@ structs! {
     /// Argument of `XEN_DOMCTL_irq_permission`, in `u` of [`XenDomctl`].
     XenDomctlIrqPermission = "struct xen_domctl_irq_permission" {
         pirq: u32,
+        /// Flag to specify enable/disable of IRQ access
         allow_access: u8,
         pad: [u8; 3],
     }
     /// Argument of `XEN_DOMCTL_iomem_permission`, in `u` of [`XenDomctl`].
     XenDomctlIomemPermission = "struct xen_domctl_iomem_permission" {
+        /// First page (physical page number) in range
         first_mfn: u64,
+        /// Number of pages in range (\>0)
         nr_mfns: u64,
+        /// Allow (!0) or deny (0) access to range?
         allow_access: u8,
         _pad0: [u8; 7],
     }
     /// Argument of `XEN_DOMCTL_ioport_permission`, in `u` of [`XenDomctl`].
     XenDomctlIoportPermission = "struct xen_domctl_ioport_permission" {
+        /// First port int range
         first_port: u32,
+        /// Size of port range
         nr_ports: u32,
+        /// Allow or deny access to range?
         allow_access: u8,
         _pad0: [u8; 3],
     }
     /// Argument of `XEN_DOMCTL_hypercall_init`, in `u` of [`XenDomctl`].
     XenDomctlHypercallInit = "struct xen_domctl_hypercall_init" {
+        /// GMFN to be initialised
         gmfn: u64,
     }
     /// Argument of `XEN_DOMCTL_settimeoffset`, in `u` of [`XenDomctl`].
     XenDomctlSettimeoffset = "struct xen_domctl_settimeoffset" {
+        /// Applied to domain wallclock time
         time_offset_seconds: i64,
     }
     /// `struct xen_domctl_hvmcontext`.
     XenDomctlHvmcontext = "struct xen_domctl_hvmcontext" {
+        /// In and out: size of buffer / bytes filled
         size: u32,
         _pad0: [u8; 4],
+        /// In and out: data, or call gethvmcontext with NULL buffer to get size req'd
         buffer: GuestPtr<u8>,
     }
     /// `struct xen_domctl_address_size`.
@@ -514,32 +578,43 @@ structs! {
     }
     /// Argument of `XEN_DOMCTL_sendtrigger`, in `u` of [`XenDomctl`].
     XenDomctlSendtrigger = "struct xen_domctl_sendtrigger" {
+        /// In.
         trigger: u32,
+        /// In.
         vcpu: u32,
     }
     /// Member `u.pci` of `struct xen_domctl_assign_device`.
     XenDomctlAssignDevicePci = "__typeof__(((struct xen_domctl_assign_device *)0)->u.pci)" {
+        /// Machine PCI ID of assigned device
         machine_sbdf: u32,
     }
     /// Member `u.dt` of `struct xen_domctl_assign_device`.
     XenDomctlAssignDeviceDt = "__typeof__(((struct xen_domctl_assign_device *)0)->u.dt)" {
+        /// Length of the path
         size: u32,
         _pad0: [u8; 4],
+        /// Path to the device tree node
         path: GuestPtr<u8>,
     }
     /// Argument of `XEN_DOMCTL_assign_device`, in `u` of [`XenDomctl`].
     XenDomctlAssignDevice = "struct xen_domctl_assign_device" {
+        /// In.
         dev: u32,
+        /// In.
         flags: u32,
         u: [u8; 16],
         _pad0: [u64; 0],
     }
     /// Argument of `XEN_DOMCTL_get_device_group`, in `u` of [`XenDomctl`].
     XenDomctlGetDeviceGroup = "struct xen_domctl_get_device_group" {
+        /// In.
         machine_sbdf: u32,
+        /// In.
         max_sdevs: u32,
+        /// Out.
         num_sdevs: u32,
         _pad0: [u8; 4],
+        /// Out.
         sdev_array: GuestPtr<u32>,
     }
     /// Member `u.isa` of `struct xen_domctl_bind_pt_irq`.
@@ -566,23 +641,33 @@ structs! {
     /// Argument of `XEN_DOMCTL_bind_pt_irq`, in `u` of [`XenDomctl`].
     XenDomctlBindPtIrq = "struct xen_domctl_bind_pt_irq" {
         machine_irq: u32,
+        /// Enum pt_irq_type
         irq_type: u32,
         u: [u8; 16],
         _pad0: [u64; 0],
     }
     /// Argument of `XEN_DOMCTL_memory_mapping`, in `u` of [`XenDomctl`].
     XenDomctlMemoryMapping = "struct xen_domctl_memory_mapping" {
+        /// First page (hvm guest phys page) in range
         first_gfn: u64,
+        /// First page (machine page) in range
         first_mfn: u64,
+        /// Number of pages in range (\>0)
         nr_mfns: u64,
+        /// Add or remove mapping
         add_mapping: u32,
+        /// Padding for 64-bit aligned structure
         padding: u32,
     }
     /// Argument of `XEN_DOMCTL_ioport_mapping`, in `u` of [`XenDomctl`].
     XenDomctlIoportMapping = "struct xen_domctl_ioport_mapping" {
+        /// First guest IO port
         first_gport: u32,
+        /// First machine IO port
         first_mport: u32,
+        /// Size of port range
         nr_ports: u32,
+        /// Add or remove mapping
         add_mapping: u32,
     }
     /// Virtual machine-check state of a vcpu.
@@ -594,8 +679,11 @@ structs! {
     }
     /// `struct xen_domctl_ext_vcpucontext`.
     XenDomctlExtVcpucontext = "struct xen_domctl_ext_vcpucontext" {
+        /// In: VCPU that this call applies to.
         vcpu: u32,
+        /// SET: size of struct (IN) GET: size of struct (OUT, up to 128 bytes)
         size: u32,
+        /// NB. SYSCALL from 64-bit mode is contained in vcpu_guest_context_t
         syscall32_callback_eip: u64,
         sysenter_callback_eip: u64,
         syscall32_callback_cs: u16,
@@ -611,67 +699,97 @@ structs! {
     }
     /// `struct xen_domctl_cpu_policy`.
     XenDomctlCpuPolicy = "struct xen_domctl_cpu_policy" {
+        /// In and out: Number of leaves in/written to 'leaves'
         nr_leaves: u32,
+        /// In and out: Number of MSRs in/written to 'msrs'
         nr_msrs: u32,
+        /// In and out.
         leaves: GuestPtr<XenCpuidLeaf>,
+        /// In and out.
         msrs: GuestPtr<XenMsrEntry>,
+        /// Out: set_policy only. Written in some (but not all) error cases to identify the CPUID leaf/subleaf and/or MSR which auditing objects to.
         err_leaf: u32,
+        /// Out: set_policy only. Written in some (but not all) error cases to identify the CPUID leaf/subleaf and/or MSR which auditing objects to.
         err_subleaf: u32,
+        /// Out: set_policy only. Written in some (but not all) error cases to identify the CPUID leaf/subleaf and/or MSR which auditing objects to.
         err_msr: u32,
         _pad0: [u8; 4],
     }
     /// Argument of `XEN_DOMCTL_subscribe`, in `u` of [`XenDomctl`].
     XenDomctlSubscribe = "struct xen_domctl_subscribe" {
+        /// In.
         port: u32,
     }
     /// Argument of `XEN_DOMCTL_debug_op`, in `u` of [`XenDomctl`].
     XenDomctlDebugOp = "struct xen_domctl_debug_op" {
+        /// In.
         op: u32,
+        /// In.
         vcpu: u32,
     }
     /// `struct xen_domctl_hvmcontext_partial`.
     XenDomctlHvmcontextPartial = "struct xen_domctl_hvmcontext_partial" {
+        /// In: Type of record required
         r#type: u32,
+        /// In: Instance of that type
         instance: u32,
+        /// In: size of buffer
         bufsz: u64,
+        /// Out: buffer to write record into
         buffer: GuestPtr<u8>,
     }
     /// `struct xen_domctl_tsc_info`.
     XenDomctlTscInfo = "struct xen_domctl_tsc_info" {
+        /// In and out.
         tsc_mode: u32,
+        /// In and out.
         gtsc_khz: u32,
+        /// In and out.
         incarnation: u32,
         pad: u32,
+        /// In and out.
         elapsed_nsec: u64,
     }
     /// `struct xen_domctl_gdbsx_memio`.
     XenDomctlGdbsxMemio = "struct xen_domctl_gdbsx_memio" {
+        /// Optional: init_mm.pgd\[3\] value
         pgd3val: u64,
+        /// Guest virtual address
         gva: u64,
+        /// User buffer virtual address
         uva: u64,
+        /// Number of bytes to read/write
         len: u32,
+        /// 0 = read from guest. 1 = write to guest
         gwr: u8,
         _pad0: [u8; 3],
+        /// Bytes remaining to be copied
         remain: u32,
         _pad1: [u8; 4],
     }
     /// `struct xen_domctl_gdbsx_pauseunp_vcpu`.
     XenDomctlGdbsxPauseunpVcpu = "struct xen_domctl_gdbsx_pauseunp_vcpu" {
+        /// Which vcpu
         vcpu: u32,
     }
     /// Argument of `XEN_DOMCTL_gdbsx_domstatus`, in `u` of [`XenDomctl`].
     XenDomctlGdbsxDomstatus = "struct xen_domctl_gdbsx_domstatus" {
+        /// Is the domain paused
         paused: u8,
         _pad0: [u8; 3],
+        /// Any vcpu in an event?
         vcpu_id: u32,
+        /// If yes, what event?
         vcpu_ev: u32,
     }
     /// Member `u.enable` of `struct xen_domctl_vm_event_op`.
     XenDomctlVmEventOpEnable = "__typeof__(((struct xen_domctl_vm_event_op *)0)->u.enable)" {
+        /// Out: event channel for ring
         port: u32,
     }
     /// Argument of `XEN_DOMCTL_vm_event_op`, in `u` of [`XenDomctl`].
     XenDomctlVmEventOp = "struct xen_domctl_vm_event_op" {
+        /// XEN_VM_EVENT_*
         op: u32,
         mode: u32,
         u: [u8; 4],
@@ -683,19 +801,23 @@ structs! {
     }
     /// Argument of `XEN_DOMCTL_audit_p2m`, in `u` of [`XenDomctl`].
     XenDomctlAuditP2m = "struct xen_domctl_audit_p2m" {
+        /// Out: error counts
         orphans: u64,
         m2p_bad: u64,
         p2m_bad: u64,
     }
     /// Argument of `XEN_DOMCTL_set_virq_handler`, in `u` of [`XenDomctl`].
     XenDomctlSetVirqHandler = "struct xen_domctl_set_virq_handler" {
+        /// In.
         virq: u32,
     }
     /// `struct xen_domctl_vcpuextstate`.
     XenDomctlVcpuextstate = "struct xen_domctl_vcpuextstate" {
+        /// In: VCPU that this call applies to.
         vcpu: u32,
         _pad0: [u8; 4],
         xfeature_mask: u64,
+        /// SET: size of struct (IN) GET: size of struct (IN/OUT)
         size: u64,
         buffer: GuestPtr<u64>,
     }
@@ -709,11 +831,14 @@ structs! {
     }
     /// Argument of `XEN_DOMCTL_cacheflush`, in `u` of [`XenDomctl`].
     XenDomctlCacheflush = "struct xen_domctl_cacheflush" {
+        /// In: page range to flush.
         start_pfn: xen_pfn_t,
+        /// In: page range to flush.
         nr_pfns: xen_pfn_t,
     }
     /// `struct xen_domctl_paging_mempool`.
     XenDomctlPagingMempool = "struct xen_domctl_paging_mempool" {
+        /// Size in bytes.
         size: u64,
     }
     /// `struct xen_domctl_vcpu_msr`.
@@ -724,19 +849,30 @@ structs! {
     }
     /// `struct xen_domctl_vcpu_msrs`.
     XenDomctlVcpuMsrs = "struct xen_domctl_vcpu_msrs" {
+        /// In.
         vcpu: u32,
+        /// In and out.
         msr_count: u32,
+        /// In and out.
         msrs: GuestPtr<XenDomctlVcpuMsr>,
     }
     /// `struct xen_domctl_vnuma`.
     XenDomctlVnuma = "struct xen_domctl_vnuma" {
+        /// In: number of vNUMA nodes to setup. Shall be greater than 0
         nr_vnodes: u32,
+        /// In: number of memory ranges to setup
         nr_vmemranges: u32,
+        /// In: number of vCPUs of the domain (used as size of the vcpu_to_vnode array declared below). Shall be equal to the domain's max_vcpus.
         nr_vcpus: u32,
+        /// Must be zero
         pad: u32,
+        /// In: array for specifying the distances of the vNUMA nodes between each others. Shall have nr_vnodes*nr_vnodes elements.
         vdistance: GuestPtr<u32>,
+        /// In: array for specifying to what vNUMA node each vCPU belongs. Shall have nr_vcpus elements.
         vcpu_to_vnode: GuestPtr<u32>,
+        /// In: array for specifying on what physical NUMA node each vNUMA node is placed. Shall have nr_vnodes elements.
         vnode_to_pnode: GuestPtr<u32>,
+        /// In: array for specifying the memory ranges. Shall have nr_vmemranges elements.
         vmemrange: GuestPtr<XenVmemrange>,
     }
     /// Argument of `XEN_DOMCTL_psr_cmt_op`, in `u` of [`XenDomctl`].
@@ -746,30 +882,39 @@ structs! {
     }
     /// Member `u.mov_to_cr` of `struct xen_domctl_monitor_op`.
     XenDomctlMonitorOpMovToCr = "__typeof__(((struct xen_domctl_monitor_op *)0)->u.mov_to_cr)" {
+        /// Which control register
         index: u8,
+        /// Pause vCPU until response
         sync: u8,
+        /// Send event only on a change of value
         onchangeonly: u8,
+        /// Alignment padding
         pad1: u8,
         pad2: u32,
+        /// Send event only if the changed bit in the control register is not masked.
         bitmask: u64,
     }
     /// Member `u.mov_to_msr` of `struct xen_domctl_monitor_op`.
     XenDomctlMonitorOpMovToMsr = "__typeof__(((struct xen_domctl_monitor_op *)0)->u.mov_to_msr)" {
         msr: u32,
+        /// Send event only on a change of value
         onchangeonly: u8,
         _pad0: [u8; 3],
     }
     /// Member `u.guest_request` of `struct xen_domctl_monitor_op`.
     XenDomctlMonitorOpGuestRequest = "__typeof__(((struct xen_domctl_monitor_op *)0)->u.guest_request)" {
+        /// Pause vCPU until response
         sync: u8,
         allow_userspace: u8,
     }
     /// Member `u.debug_exception` of `struct xen_domctl_monitor_op`.
     XenDomctlMonitorOpDebugException = "__typeof__(((struct xen_domctl_monitor_op *)0)->u.debug_exception)" {
+        /// Pause vCPU until response
         sync: u8,
     }
     /// Member `u.vmexit` of `struct xen_domctl_monitor_op`.
     XenDomctlMonitorOpVmexit = "__typeof__(((struct xen_domctl_monitor_op *)0)->u.vmexit)" {
+        /// Send event and don't process vmexit
         sync: u8,
     }
     /// Argument of `XEN_DOMCTL_monitor_op`, in `u` of [`XenDomctl`].
@@ -781,24 +926,35 @@ structs! {
     }
     /// Argument of `XEN_DOMCTL_psr_alloc`, in `u` of [`XenDomctl`].
     XenDomctlPsrAlloc = "struct xen_domctl_psr_alloc" {
+        /// In: XEN_DOMCTL_PSR_*
         cmd: u32,
+        /// In.
         target: u32,
+        /// In and out.
         data: u64,
     }
     /// Argument of `XEN_DOMCTL_vuart_op`, in `u` of [`XenDomctl`].
     XenDomctlVuartOp = "struct xen_domctl_vuart_op" {
         cmd: u32,
+        /// In: type of vuart. Currently only vpl011 supported.
         r#type: u32,
+        /// In: guest gfn to be used as a ring buffer.
         gfn: u64,
+        /// In: domid of domain running the backend console.
         console_domid: domid_t,
         pad: [u8; 2],
+        /// Out: remote port of the event channel used for sending ring buffer events.
         evtchn: evtchn_port_t,
     }
     /// Argument of `XEN_DOMCTL_vmtrace_op`, in `u` of [`XenDomctl`].
     XenDomctlVmtraceOp = "struct xen_domctl_vmtrace_op" {
+        /// In.
         cmd: u32,
+        /// In.
         vcpu: u32,
+        /// IN - @cmd specific data.
         key: u64,
+        /// IN/OUT - @cmd specific data.
         value: u64,
     }
     /// Argument of `domctl`: `u` holds the struct that belongs to `cmd`.

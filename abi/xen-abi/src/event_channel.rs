@@ -76,40 +76,55 @@ consts! {
 structs! {
     /// Argument of `EVTCHNOP_alloc_unbound`.
     EvtchnAllocUnbound = "struct evtchn_alloc_unbound" {
+        /// In.
         dom: domid_t,
+        /// In.
         remote_dom: domid_t,
+        /// Out.
         port: evtchn_port_t,
     }
     /// Argument of `EVTCHNOP_bind_interdomain`.
     EvtchnBindInterdomain = "struct evtchn_bind_interdomain" {
+        /// In.
         remote_dom: domid_t,
         _pad0: [u8; 2],
+        /// In.
         remote_port: evtchn_port_t,
+        /// Out.
         local_port: evtchn_port_t,
     }
     /// Argument of `EVTCHNOP_bind_virq`.
     EvtchnBindVirq = "struct evtchn_bind_virq" {
+        /// Enum virq
         virq: u32,
+        /// In.
         vcpu: u32,
+        /// Out.
         port: evtchn_port_t,
     }
     /// Argument of `EVTCHNOP_bind_pirq`.
     EvtchnBindPirq = "struct evtchn_bind_pirq" {
+        /// In.
         pirq: u32,
+        /// BIND_PIRQ__*
         flags: u32,
+        /// Out.
         port: evtchn_port_t,
     }
     /// Argument of `EVTCHNOP_bind_ipi`.
     EvtchnBindIpi = "struct evtchn_bind_ipi" {
         vcpu: u32,
+        /// Out.
         port: evtchn_port_t,
     }
     /// Argument of `EVTCHNOP_close`.
     EvtchnClose = "struct evtchn_close" {
+        /// In.
         port: evtchn_port_t,
     }
     /// Argument of `EVTCHNOP_send`.
     EvtchnSend = "struct evtchn_send" {
+        /// In.
         port: evtchn_port_t,
     }
     /// Member `u.unbound` of `struct evtchn_status`.
@@ -124,45 +139,61 @@ structs! {
     }
     /// Argument of `EVTCHNOP_status`; see [`EvtchnStatus::decode`].
     EvtchnStatus = "struct evtchn_status" {
+        /// In.
         dom: domid_t,
         _pad0: [u8; 2],
+        /// In.
         port: evtchn_port_t,
+        /// Out.
         status: u32,
+        /// VCPU to which this channel is bound.
         vcpu: u32,
         u: [u8; 8],
     }
     /// Argument of `EVTCHNOP_bind_vcpu`.
     EvtchnBindVcpu = "struct evtchn_bind_vcpu" {
+        /// In.
         port: evtchn_port_t,
+        /// In.
         vcpu: u32,
     }
     /// Argument of `EVTCHNOP_unmask`.
     EvtchnUnmask = "struct evtchn_unmask" {
+        /// In.
         port: evtchn_port_t,
     }
     /// Argument of `EVTCHNOP_reset`.
     EvtchnReset = "struct evtchn_reset" {
+        /// In.
         dom: domid_t,
     }
     /// Argument of `EVTCHNOP_init_control`.
     EvtchnInitControl = "struct evtchn_init_control" {
+        /// In.
         control_gfn: u64,
+        /// In.
         offset: u32,
+        /// In.
         vcpu: u32,
+        /// Out.
         link_bits: u8,
         _pad: [u8; 7],
     }
     /// Argument of `EVTCHNOP_expand_array`.
     EvtchnExpandArray = "struct evtchn_expand_array" {
+        /// In.
         array_gfn: u64,
     }
     /// Argument of `EVTCHNOP_set_priority`.
     EvtchnSetPriority = "struct evtchn_set_priority" {
+        /// In.
         port: evtchn_port_t,
+        /// In.
         priority: u32,
     }
     /// Argument of the old `event_channel_op_compat`.
     EvtchnOp = "struct evtchn_op" {
+        /// Enum event_channel_op
         cmd: u32,
         u: [u8; 24],
     }

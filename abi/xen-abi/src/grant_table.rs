@@ -133,7 +133,9 @@ consts! {
 structs! {
     /// An entry of a version 1 grant table.
     GrantEntryV1 = "struct grant_entry_v1" {
+        /// GTF_xxx: various type and flag information.
         flags: u16,
+        /// The domain being granted foreign privileges.
         domid: domid_t,
         frame: u32,
     }
@@ -144,42 +146,63 @@ structs! {
     }
     /// One request of `GNTTABOP_map_grant_ref`.
     GnttabMapGrantRef = "struct gnttab_map_grant_ref" {
+        /// In.
         host_addr: u64,
+        /// GNTMAP_*
         flags: u32,
+        /// In.
         r#ref: grant_ref_t,
+        /// In.
         dom: domid_t,
+        /// A GNTST_* status.
         status: i16,
+        /// Out.
         handle: grant_handle_t,
+        /// Out.
         dev_bus_addr: u64,
     }
     /// One request of `GNTTABOP_unmap_grant_ref`.
     GnttabUnmapGrantRef = "struct gnttab_unmap_grant_ref" {
+        /// In.
         host_addr: u64,
+        /// In.
         dev_bus_addr: u64,
+        /// In.
         handle: grant_handle_t,
+        /// A GNTST_* status.
         status: i16,
         _pad0: [u8; 2],
     }
     /// One request of `GNTTABOP_setup_table`.
     GnttabSetupTable = "struct gnttab_setup_table" {
+        /// In.
         dom: domid_t,
         _pad0: [u8; 2],
+        /// In.
         nr_frames: u32,
+        /// A GNTST_* status.
         status: i16,
         _pad1: [u8; 6],
+        /// Out.
         frame_list: GuestPtr<xen_pfn_t>,
     }
     /// One request of `GNTTABOP_dump_table`.
     GnttabDumpTable = "struct gnttab_dump_table" {
+        /// In.
         dom: domid_t,
+        /// A GNTST_* status.
         status: i16,
     }
     /// One request of `GNTTABOP_transfer`.
     GnttabTransfer = "struct gnttab_transfer" {
+        /// In.
         mfn: xen_pfn_t,
+        /// In.
         domid: domid_t,
         _pad0: [u8; 2],
+        /// In.
         r#ref: grant_ref_t,
+        /// Out.
         status: i16,
         _pad1: [u8; 6],
     }
@@ -194,56 +217,79 @@ structs! {
     GnttabCopy = "struct gnttab_copy" {
         source: GnttabCopyPtr,
         dest: GnttabCopyPtr,
+        /// In.
         len: u16,
+        /// GNTCOPY_*
         flags: u16,
+        /// Out.
         status: i16,
         _pad0: [u8; 2],
     }
     /// One request of `GNTTABOP_query_size`.
     GnttabQuerySize = "struct gnttab_query_size" {
+        /// In.
         dom: domid_t,
         _pad0: [u8; 2],
+        /// Out.
         nr_frames: u32,
+        /// Out.
         max_nr_frames: u32,
+        /// A GNTST_* status.
         status: i16,
         _pad1: [u8; 2],
     }
     /// One request of `GNTTABOP_unmap_and_replace`.
     GnttabUnmapAndReplace = "struct gnttab_unmap_and_replace" {
+        /// In.
         host_addr: u64,
+        /// In.
         new_addr: u64,
+        /// In.
         handle: grant_handle_t,
+        /// A GNTST_* status.
         status: i16,
         _pad0: [u8; 2],
     }
     /// One request of `GNTTABOP_set_version`.
     GnttabSetVersion = "struct gnttab_set_version" {
+        /// In and out.
         version: u32,
     }
     /// One request of `GNTTABOP_get_status_frames`.
     GnttabGetStatusFrames = "struct gnttab_get_status_frames" {
+        /// In.
         nr_frames: u32,
+        /// In.
         dom: domid_t,
+        /// A GNTST_* status.
         status: i16,
+        /// Out.
         frame_list: GuestPtr<u64>,
     }
     /// One request of `GNTTABOP_get_version`.
     GnttabGetVersion = "struct gnttab_get_version" {
+        /// In.
         dom: domid_t,
         pad: u16,
+        /// Out.
         version: u32,
     }
     /// One request of `GNTTABOP_swap_grant_ref`.
     GnttabSwapGrantRef = "struct gnttab_swap_grant_ref" {
+        /// In.
         ref_a: grant_ref_t,
+        /// In.
         ref_b: grant_ref_t,
+        /// A GNTST_* status.
         status: i16,
         _pad0: [u8; 2],
     }
     /// One request of `GNTTABOP_cache_flush`.
     GnttabCacheFlush = "struct gnttab_cache_flush" {
         a: u64,
+        /// Offset from start of grant
         offset: u16,
+        /// Size within the grant
         length: u16,
         op: u32,
     }

@@ -55,14 +55,18 @@ consts! {
 structs! {
     /// `struct xen_hvm_param`.
     XenHvmParam = "struct xen_hvm_param" {
+        /// In.
         domid: domid_t,
         pad: u16,
+        /// In.
         index: u32,
+        /// In and out.
         value: u64,
     }
     /// `struct xen_hvm_altp2m_suppress_ve`.
     XenHvmAltp2mSuppressVe = "struct xen_hvm_altp2m_suppress_ve" {
         view: u16,
+        /// Boolean type.
         suppress_ve: u8,
         pad1: u8,
         pad2: u32,
@@ -71,21 +75,29 @@ structs! {
     /// `struct xen_hvm_altp2m_suppress_ve_multi`.
     XenHvmAltp2mSuppressVeMulti = "struct xen_hvm_altp2m_suppress_ve_multi" {
         view: u16,
+        /// Boolean type.
         suppress_ve: u8,
         pad1: u8,
+        /// Should be set to 0.
         first_error: i32,
+        /// Value may be updated.
         first_gfn: u64,
         last_gfn: u64,
+        /// Gfn of the first error.
         first_error_gfn: u64,
     }
     /// `struct xen_hvm_pagetable_dying`.
     XenHvmPagetableDying = "struct xen_hvm_pagetable_dying" {
+        /// Domain with a pagetable about to be destroyed.
         domid: domid_t,
+        /// Align next field on 8-byte boundary
         pad: [u16; 3],
+        /// Guest physical address of the toplevel pagetable dying
         gpa: u64,
     }
     /// `struct xen_hvm_get_time`.
     XenHvmGetTime = "struct xen_hvm_get_time" {
+        /// Out.
         now: u64,
     }
     /// `struct xen_hvm_xentrace`.
@@ -96,9 +108,13 @@ structs! {
     }
     /// `struct xen_hvm_get_mem_type`.
     XenHvmGetMemType = "struct xen_hvm_get_mem_type" {
+        /// Domain to be queried.
         domid: domid_t,
+        /// Out.
         mem_type: u16,
+        /// Align next field on 8-byte boundary
         pad: [u16; 2],
+        /// In.
         pfn: u64,
     }
     /// `struct xen_hvm_evtchn_upcall_vector`.
@@ -109,6 +125,7 @@ structs! {
     }
     /// `struct xen_hvm_altp2m_domain_state`.
     XenHvmAltp2mDomainState = "struct xen_hvm_altp2m_domain_state" {
+        /// In: or OUT variable on/off
         state: u8,
     }
     /// `struct xen_hvm_altp2m_vcpu_enable_notify`.
@@ -123,31 +140,44 @@ structs! {
     }
     /// `struct xen_hvm_altp2m_view`.
     XenHvmAltp2mView = "struct xen_hvm_altp2m_view" {
+        /// In and out.
         view: u16,
+        /// xenmem_access_t
         hvmmem_default_access: u16,
     }
     /// `struct xen_hvm_altp2m_mem_access`.
     XenHvmAltp2mMemAccess = "struct xen_hvm_altp2m_mem_access" {
+        /// View
         view: u16,
+        /// xenmem_access_t
         access: u16,
         pad: u32,
+        /// Gfn
         gfn: u64,
     }
     /// `struct xen_hvm_altp2m_set_mem_access_multi`.
     XenHvmAltp2mSetMemAccessMulti = "struct xen_hvm_altp2m_set_mem_access_multi" {
+        /// View
         view: u16,
         pad: u16,
+        /// Number of pages
         nr: u32,
+        /// Used for continuation purposes. Must be set to zero upon initial invocation.
         opaque: u64,
+        /// List of pfns to set access for
         pfn_list: GuestPtr<u64>,
+        /// Corresponding list of access settings for pfn_list
         access_list: GuestPtr<u8>,
     }
     /// `struct xen_hvm_altp2m_change_gfn`.
     XenHvmAltp2mChangeGfn = "struct xen_hvm_altp2m_change_gfn" {
+        /// View
         view: u16,
         pad1: u16,
         pad2: u32,
+        /// Old gfn
         old_gfn: u64,
+        /// New gfn, INVALID_GFN (~0UL) means revert
         new_gfn: u64,
     }
     /// `struct xen_hvm_altp2m_get_vcpu_p2m_idx`.
@@ -164,6 +194,7 @@ structs! {
     }
     /// `struct xen_hvm_altp2m_op`.
     XenHvmAltp2mOp = "struct xen_hvm_altp2m_op" {
+        /// HVMOP_ALTP2M_INTERFACE_VERSION
         version: u32,
         cmd: u32,
         domain: domid_t,

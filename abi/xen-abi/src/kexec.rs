@@ -73,11 +73,14 @@ structs! {
     }
     /// `struct xen_kexec_load`.
     XenKexecLoad = "struct xen_kexec_load" {
+        /// One of KEXEC_TYPE_*
         r#type: u8,
         _pad: u8,
+        /// ELF machine type (EM_*).
         arch: u16,
         nr_segments: u32,
         segments: u64,
+        /// Image entry point machine address.
         entry_maddr: u64,
     }
     /// `struct xen_kexec_unload`.

@@ -134,64 +134,89 @@ structs! {
     /// Argument of increase/decrease reservation and populate physmap.
     XenMemoryReservation = "struct xen_memory_reservation" {
         extent_start: GuestPtr<xen_pfn_t>,
+        /// Number of extents, and size/alignment of each (2^extent_order pages).
         nr_extents: xen_ulong_t,
         extent_order: u32,
+        /// XENMEMF flags.
         mem_flags: u32,
+        /// Domain whose reservation is being changed. Unprivileged domains can specify only DOMID_SELF.
         domid: domid_t,
         _pad0: [u8; 6],
     }
     /// Argument of `XENMEM_exchange`.
     XenMemoryExchange = "struct xen_memory_exchange" {
+        /// In: Details of memory extents to be exchanged (GMFN bases). Note that @in.address_bits is ignored and unused.
         r#in: XenMemoryReservation,
         out: XenMemoryReservation,
         nr_exchanged: xen_ulong_t,
     }
     /// Argument of the calls that only name a domain.
     XenMemoryDomain = "struct xen_memory_domain" {
+        /// In: Domain information is being queried for.
         domid: domid_t,
     }
     /// Argument of `XENMEM_machphys_mfn_list`: mfns of the 2 MiB extents of the machine-to-physical table.
     XenMachphysMfnList = "struct xen_machphys_mfn_list" {
+        /// Size of the 'extent_start' array. Fewer entries will be filled if the machphys table is smaller than max_extents * 2MB.
         max_extents: u32,
         _pad0: [u8; 4],
         extent_start: GuestPtr<xen_pfn_t>,
+        /// Number of extents written to the above array. This will be smaller than 'max_extents' if the machphys table is smaller than max_e * 2MB.
         nr_extents: u32,
         _pad1: [u8; 4],
     }
     /// Result of `XENMEM_machphys_mapping`.
     XenMachphysMapping = "struct xen_machphys_mapping" {
+        /// Start and end virtual addresses.
         v_start: xen_ulong_t,
+        /// Start and end virtual addresses.
         v_end: xen_ulong_t,
+        /// Maximum MFN that can be looked up.
         max_mfn: xen_ulong_t,
     }
     /// Argument of `XENMEM_add_to_physmap`.
     XenAddToPhysmap = "struct xen_add_to_physmap" {
+        /// Which domain to change the mapping for.
         domid: domid_t,
+        /// Number of pages to go through for gmfn_range
         size: u16,
+        /// One of XENMAPSPACE_*.
         space: u32,
+        /// Index into space being mapped.
         idx: xen_ulong_t,
+        /// GPFN in domid where the source mapping page should appear.
         gpfn: xen_pfn_t,
     }
     /// Argument of `XENMEM_add_to_physmap_batch`. `u` is a foreign domid for `XENMAPSPACE_gmfn_foreign`, otherwise zero.
     XenAddToPhysmapBatch = "struct xen_add_to_physmap_batch" {
+        /// Which domain to change the mapping for.
         domid: domid_t,
+        /// One of XENMAPSPACE_*.
         space: u16,
+        /// Number of pages to go through
         size: u16,
         u: u16,
+        /// Indexes into space being mapped.
         idxs: GuestPtr<xen_ulong_t>,
+        /// GPFN in domid where the source mapping page should appear.
         gpfns: GuestPtr<xen_pfn_t>,
+        /// Per index error code.
         errs: GuestPtr<i32>,
     }
     /// Argument of `XENMEM_remove_from_physmap`.
     XenRemoveFromPhysmap = "struct xen_remove_from_physmap" {
+        /// Which domain to change the mapping for.
         domid: domid_t,
         _pad0: [u8; 6],
+        /// GPFN of the current mapping of the page.
         gpfn: xen_pfn_t,
     }
     /// Argument of the memory-map calls; `buffer` receives E820 entries.
     XenMemoryMap = "struct xen_memory_map" {
+        /// On call the number of entries which can be stored in buffer. On return the number of entries which have been stored in buffer.
         nr_entries: u32,
         _pad0: [u8; 4],
+        /// Entries in the buffer are in the same format as returned by the BIOS INT 0x15 EAX=0xE820 call.
         buffer: GuestPtr<u8>,
     }
     /// Argument of `XENMEM_set_memory_map`.
@@ -202,52 +227,77 @@ structs! {
     }
     /// Argument of the populate-on-demand target calls, in pages.
     XenPodTarget = "struct xen_pod_target" {
+        /// In.
         target_pages: u64,
+        /// Out.
         tot_pages: u64,
+        /// Out.
         pod_cache_pages: u64,
+        /// Out.
         pod_entries: u64,
+        /// In.
         domid: domid_t,
         _pad0: [u8; 6],
     }
     /// `struct xen_mem_paging_op`.
     XenMemPagingOp = "struct xen_mem_paging_op" {
+        /// XENMEM_paging_op_*
         op: u8,
         _pad0: u8,
         domain: domid_t,
         _pad1: [u8; 4],
+        /// In: (XENMEM_paging_op_prep) buffer to immediately fill page from
         buffer: GuestPtr<u8>,
+        /// In: gfn of page being operated on
         gfn: u64,
     }
     /// `struct xen_mem_access_op`.
     XenMemAccessOp = "struct xen_mem_access_op" {
+        /// XENMEM_access_op_*
         op: u8,
+        /// xenmem_access_t
         access: u8,
         domid: domid_t,
+        /// Number of pages for set op (or size of pfn_list for XENMEM_access_op_set_access_multi) Ignored on setting default access and other ops
         nr: u32,
+        /// First pfn for set op pfn for get op ~0ull is used to set and get the default access for pages
         pfn: u64,
+        /// List of pfns to set access for Used only with XENMEM_access_op_set_access_multi
         pfn_list: GuestPtr<u64>,
+        /// Corresponding list of access settings for pfn_list Used only with XENMEM_access_op_set_access_multi
         access_list: GuestPtr<u8>,
     }
     /// `struct mem_sharing_op_nominate`.
     MemSharingOpNominate = "struct mem_sharing_op_nominate" {
         u: u64,
+        /// Out: the handle
         handle: u64,
     }
     /// `struct mem_sharing_op_share`.
     MemSharingOpShare = "struct mem_sharing_op_share" {
+        /// In: the gfn of the source page
         source_gfn: u64,
+        /// In: handle to the source page
         source_handle: u64,
+        /// In: the client gfn
         client_gfn: u64,
+        /// In: handle to the client page
         client_handle: u64,
+        /// In: the client domain id
         client_domain: domid_t,
         _pad0: [u8; 6],
     }
     /// `struct mem_sharing_op_range`.
     MemSharingOpRange = "struct mem_sharing_op_range" {
+        /// In: the first gfn
         first_gfn: u64,
+        /// In: the last gfn
         last_gfn: u64,
+        /// Must be set to 0
         opaque: u64,
+        /// In: the client domain id
         client_domain: domid_t,
+        /// Must be set to 0
         _pad: [u16; 3],
     }
     /// `struct mem_sharing_op_debug`.
@@ -256,12 +306,16 @@ structs! {
     }
     /// `struct mem_sharing_op_fork`.
     MemSharingOpFork = "struct mem_sharing_op_fork" {
+        /// In: parent's domain id
         parent_domain: domid_t,
+        /// In: optional settings
         flags: u16,
+        /// Must be set to 0
         pad: u32,
     }
     /// `struct xen_mem_sharing_op`.
     XenMemSharingOp = "struct xen_mem_sharing_op" {
+        /// XENMEM_sharing_op_*
         op: u8,
         _pad0: u8,
         domain: domid_t,
@@ -276,15 +330,20 @@ structs! {
     }
     /// `struct xen_reserved_device_memory_map`.
     XenReservedDeviceMemoryMap = "struct xen_reserved_device_memory_map" {
+        /// In.
         flags: u32,
+        /// IN/OUT * Gets set to the required number of entries when too low, signaled by error code -ERANGE.
         nr_entries: u32,
+        /// Out.
         buffer: GuestPtr<XenReservedDeviceMemory>,
         dev: [u8; 4],
         _pad0: [u8; 4],
     }
     /// Argument of `XENMEM_acquire_resource`.
     XenMemAcquireResource = "struct xen_mem_acquire_resource" {
+        /// In: The domain whose resource is to be mapped
         domid: domid_t,
+        /// In: the type of resource
         r#type: u16,
         id: u32,
         nr_frames: u32,
@@ -301,10 +360,14 @@ structs! {
     }
     /// Argument of `XENMEM_get_vnumainfo`.
     XenVnumaTopologyInfo = "struct xen_vnuma_topology_info" {
+        /// In.
         domid: domid_t,
         pad: u16,
+        /// In and out.
         nr_vnodes: u32,
+        /// In and out.
         nr_vcpus: u32,
+        /// In and out.
         nr_vmemranges: u32,
         vdistance: u64,
         vcpu_to_vnode: u64,

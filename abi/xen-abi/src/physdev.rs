@@ -72,65 +72,89 @@ consts! {
 structs! {
     /// Argument of `PHYSDEVOP_eoi`.
     PhysdevEoi = "struct physdev_eoi" {
+        /// In.
         irq: u32,
     }
     /// Argument of `PHYSDEVOP_pirq_eoi_gmfn`.
     PhysdevPirqEoiGmfn = "struct physdev_pirq_eoi_gmfn" {
+        /// In.
         gmfn: xen_pfn_t,
     }
     /// Argument of `PHYSDEVOP_irq_status_query`.
     PhysdevIrqStatusQuery = "struct physdev_irq_status_query" {
+        /// In.
         irq: u32,
+        /// XENIRQSTAT_*
         flags: u32,
     }
     /// Argument of `PHYSDEVOP_set_iopl`.
     PhysdevSetIopl = "struct physdev_set_iopl" {
+        /// In.
         iopl: u32,
     }
     /// Argument of `PHYSDEVOP_set_iobitmap`.
     PhysdevSetIobitmap = "struct physdev_set_iobitmap" {
+        /// In.
         bitmap: GuestPtr<u8>,
+        /// In.
         nr_ports: u32,
         _pad0: [u8; 4],
     }
     /// `struct physdev_apic`.
     PhysdevApic = "struct physdev_apic" {
+        /// In.
         apic_physbase: u64,
+        /// In.
         reg: u32,
+        /// In or out.
         value: u32,
     }
     /// `struct physdev_irq`.
     PhysdevIrq = "struct physdev_irq" {
+        /// In.
         irq: u32,
+        /// In or out.
         vector: u32,
     }
     /// Argument of `PHYSDEVOP_map_pirq`.
     PhysdevMapPirq = "struct physdev_map_pirq" {
         domid: domid_t,
         _pad0: [u8; 2],
+        /// In.
         r#type: i32,
+        /// In: (ignored for ..._MULTI_MSI)
         index: i32,
+        /// In or out.
         pirq: i32,
+        /// In: high 16 bits hold segment for ..._MSI_SEG and ..._MULTI_MSI
         bus: i32,
+        /// In.
         devfn: i32,
+        /// In: (also OUT for ..._MULTI_MSI)
         entry_nr: i32,
         _pad1: [u8; 4],
+        /// In.
         table_base: u64,
     }
     /// Argument of `PHYSDEVOP_unmap_pirq`.
     PhysdevUnmapPirq = "struct physdev_unmap_pirq" {
         domid: domid_t,
         _pad0: [u8; 2],
+        /// In.
         pirq: i32,
     }
     /// `struct physdev_manage_pci`.
     PhysdevManagePci = "struct physdev_manage_pci" {
+        /// In.
         bus: u8,
+        /// In.
         devfn: u8,
     }
     /// Argument of `PHYSDEVOP_restore_msi`.
     PhysdevRestoreMsi = "struct physdev_restore_msi" {
+        /// In.
         bus: u8,
+        /// In.
         devfn: u8,
     }
     /// Member `physfn` of `struct physdev_manage_pci_ext`.
@@ -140,10 +164,14 @@ structs! {
     }
     /// `struct physdev_manage_pci_ext`.
     PhysdevManagePciExt = "struct physdev_manage_pci_ext" {
+        /// In.
         bus: u8,
+        /// In.
         devfn: u8,
         _pad0: [u8; 2],
+        /// In.
         is_extfn: u32,
+        /// In.
         is_virtfn: u32,
         physfn: PhysdevManagePciExtPhysfn,
         _pad1: [u8; 2],
@@ -158,13 +186,17 @@ structs! {
     /// Argument of `PHYSDEVOP_setup_gsi`.
     PhysdevSetupGsi = "struct physdev_setup_gsi" {
         gsi: i32,
+        /// In.
         triggering: u8,
+        /// In.
         polarity: u8,
         _pad0: [u8; 2],
     }
     /// Argument of `PHYSDEVOP_get_free_pirq`.
     PhysdevGetFreePirq = "struct physdev_get_free_pirq" {
+        /// In.
         r#type: i32,
+        /// Out.
         pirq: u32,
     }
     /// Argument of `PHYSDEVOP_pci_mmcfg_reserved`.
@@ -182,22 +214,31 @@ structs! {
     }
     /// Argument of `PHYSDEVOP_pci_device_add`.
     PhysdevPciDeviceAdd = "struct physdev_pci_device_add" {
+        /// In.
         seg: u16,
+        /// In.
         bus: u8,
+        /// In.
         devfn: u8,
+        /// In.
         flags: u32,
         physfn: PhysdevPciDeviceAddPhysfn,
         _pad0: [u8; 2],
     }
     /// `struct physdev_pci_device`.
     PhysdevPciDevice = "struct physdev_pci_device" {
+        /// In.
         seg: u16,
+        /// In.
         bus: u8,
+        /// In.
         devfn: u8,
     }
     /// Argument of `PHYSDEVOP_dbgp_op`.
     PhysdevDbgpOp = "struct physdev_dbgp_op" {
+        /// In.
         op: u8,
+        /// In.
         bus: u8,
         u: [u8; 4],
         _pad0: [u16; 0],

@@ -132,48 +132,69 @@ consts! {
 structs! {
     /// Argument of `XENPF_settime32`, in `u` of [`XenPlatformOp`].
     XenpfSettime32 = "struct xenpf_settime32" {
+        /// In.
         secs: u32,
+        /// In.
         nsecs: u32,
+        /// In.
         system_time: u64,
     }
     /// Argument of `XENPF_settime64`, in `u` of [`XenPlatformOp`].
     XenpfSettime64 = "struct xenpf_settime64" {
+        /// In.
         secs: u64,
+        /// In.
         nsecs: u32,
+        /// In.
         mbz: u32,
+        /// In.
         system_time: u64,
     }
     /// Argument of `XENPF_add_memtype`, in `u` of [`XenPlatformOp`].
     XenpfAddMemtype = "struct xenpf_add_memtype" {
+        /// In.
         mfn: xen_pfn_t,
+        /// In.
         nr_mfns: u64,
+        /// In.
         r#type: u32,
+        /// Out.
         handle: u32,
+        /// Out.
         reg: u32,
         _pad0: [u8; 4],
     }
     /// Argument of `XENPF_del_memtype`, in `u` of [`XenPlatformOp`].
     XenpfDelMemtype = "struct xenpf_del_memtype" {
+        /// In.
         handle: u32,
+        /// In.
         reg: u32,
     }
     /// Argument of `XENPF_read_memtype`, in `u` of [`XenPlatformOp`].
     XenpfReadMemtype = "struct xenpf_read_memtype" {
+        /// In.
         reg: u32,
         _pad0: [u8; 4],
+        /// Out.
         mfn: xen_pfn_t,
+        /// Out.
         nr_mfns: u64,
+        /// Out.
         r#type: u32,
         _pad1: [u8; 4],
     }
     /// Argument of `XENPF_microcode_update`, in `u` of [`XenPlatformOp`].
     XenpfMicrocodeUpdate = "struct xenpf_microcode_update" {
+        /// Pointer to microcode data
         data: GuestPtr<u8>,
+        /// Length of microcode data.
         length: u32,
         _pad0: [u8; 4],
     }
     /// Argument of `XENPF_platform_quirk`, in `u` of [`XenPlatformOp`].
     XenpfPlatformQuirk = "struct xenpf_platform_quirk" {
+        /// In.
         quirk_id: u32,
     }
     /// `struct xenpf_efi_time`.
@@ -205,6 +226,7 @@ structs! {
     }
     /// Member `u.get_variable` of `struct xenpf_efi_runtime_call`.
     XenpfEfiRuntimeCallGetVariable = "__typeof__(((struct xenpf_efi_runtime_call *)0)->u.get_variable)" {
+        /// UCS-2/UTF-16 string
         name: GuestPtr<u8>,
         size: xen_ulong_t,
         data: GuestPtr<u8>,
@@ -212,6 +234,7 @@ structs! {
     }
     /// Member `u.set_variable` of `struct xenpf_efi_runtime_call`.
     XenpfEfiRuntimeCallSetVariable = "__typeof__(((struct xenpf_efi_runtime_call *)0)->u.set_variable)" {
+        /// UCS-2/UTF-16 string
         name: GuestPtr<u8>,
         size: xen_ulong_t,
         data: GuestPtr<u8>,
@@ -220,6 +243,7 @@ structs! {
     /// Member `u.get_next_variable_name` of `struct xenpf_efi_runtime_call`.
     XenpfEfiRuntimeCallGetNextVariableName = "__typeof__(((struct xenpf_efi_runtime_call *)0)->u.get_next_variable_name)" {
         size: xen_ulong_t,
+        /// UCS-2/UTF-16 string
         name: GuestPtr<u8>,
         vendor_guid: XenpfEfiGuid,
     }
@@ -243,6 +267,7 @@ structs! {
     XenpfEfiRuntimeCallUpdateCapsule = "__typeof__(((struct xenpf_efi_runtime_call *)0)->u.update_capsule)" {
         capsule_header_array: GuestPtr<u8>,
         capsule_count: xen_ulong_t,
+        /// Machine address
         sg_list: u64,
     }
     /// Argument of `XENPF_efi_runtime_call`, in `u` of [`XenPlatformOp`].
@@ -254,29 +279,41 @@ structs! {
     }
     /// Member `u.disk_info` of `struct xenpf_firmware_info`.
     XenpfFirmwareInfoDiskInfo = "__typeof__(((struct xenpf_firmware_info *)0)->u.disk_info)" {
+        /// %dl: bios device number
         device: u8,
+        /// %ah: major version
         version: u8,
+        /// %cx: support bitmap
         interface_support: u16,
+        /// %cl\[7:6\]:%ch: max cyl #
         legacy_max_cylinder: u16,
+        /// %dh: max head #
         legacy_max_head: u8,
+        /// %cl\[5:0\]: max sector #
         legacy_sectors_per_track: u8,
+        /// NB. First uint16_t of buffer must be set to buffer size.
         edd_params: GuestPtr<u8>,
     }
     /// Member `u.disk_mbr_signature` of `struct xenpf_firmware_info`.
     XenpfFirmwareInfoDiskMbrSignature = "__typeof__(((struct xenpf_firmware_info *)0)->u.disk_mbr_signature)" {
+        /// Bios device number
         device: u8,
         _pad0: [u8; 3],
+        /// Offset 0x1b8 in mbr
         mbr_signature: u32,
     }
     /// Member `u.vbeddc_info` of `struct xenpf_firmware_info`.
     XenpfFirmwareInfoVbeddcInfo = "__typeof__(((struct xenpf_firmware_info *)0)->u.vbeddc_info)" {
+        /// Int10, AX=4F15: Get EDID info.
         capabilities: u8,
         edid_transfer_time: u8,
         _pad0: [u8; 6],
+        /// Must refer to 128-byte buffer
         edid: GuestPtr<u8>,
     }
     /// Member `u.efi_info.cfg` of `struct xenpf_firmware_info`.
     XenpfFirmwareInfoEfiInfoCfg = "__typeof__(((struct xenpf_firmware_info *)0)->u.efi_info.cfg)" {
+        /// EFI_CONFIGURATION_TABLE
         addr: u64,
         nent: u32,
         _pad0: [u8; 4],
@@ -284,7 +321,9 @@ structs! {
     /// Member `u.efi_info.vendor` of `struct xenpf_firmware_info`.
     XenpfFirmwareInfoEfiInfoVendor = "__typeof__(((struct xenpf_firmware_info *)0)->u.efi_info.vendor)" {
         revision: u32,
+        /// Input, in bytes
         bufsz: u32,
+        /// UCS-2/UTF-16 string
         name: GuestPtr<u8>,
     }
     /// Member `u.efi_info.mem` of `struct xenpf_firmware_info`.
@@ -297,45 +336,67 @@ structs! {
     }
     /// Member `u.efi_info.pci_rom` of `struct xenpf_firmware_info`.
     XenpfFirmwareInfoEfiInfoPciRom = "__typeof__(((struct xenpf_firmware_info *)0)->u.efi_info.pci_rom)" {
+        /// In.
         segment: u16,
+        /// In.
         bus: u8,
+        /// In.
         devfn: u8,
+        /// In.
         vendor: u16,
+        /// In.
         devid: u16,
+        /// Out.
         address: u64,
+        /// Out.
         size: xen_ulong_t,
     }
     /// Member `u.efi_info.apple_properties` of `struct xenpf_firmware_info`.
     XenpfFirmwareInfoEfiInfoAppleProperties = "__typeof__(((struct xenpf_firmware_info *)0)->u.efi_info.apple_properties)" {
+        /// Out.
         address: u64,
+        /// Out.
         size: xen_ulong_t,
     }
     /// Argument of `XENPF_firmware_info`, in `u` of [`XenPlatformOp`].
     XenpfFirmwareInfo = "struct xenpf_firmware_info" {
+        /// In.
         r#type: u32,
+        /// In.
         index: u32,
         u: [u8; 32],
         _pad0: [u64; 0],
     }
     /// Argument of `XENPF_enter_acpi_sleep`, in `u` of [`XenPlatformOp`].
     XenpfEnterAcpiSleep = "struct xenpf_enter_acpi_sleep" {
+        /// PM1a control / sleep type A.
         val_a: u16,
+        /// PM1b control / sleep type B.
         val_b: u16,
+        /// Which state to enter (Sn).
         sleep_state: u32,
+        /// XENPF_ACPI_SLEEP_*.
         flags: u32,
     }
     /// Argument of `XENPF_change_freq`, in `u` of [`XenPlatformOp`].
     XenpfChangeFreq = "struct xenpf_change_freq" {
+        /// Must be zero.
         flags: u32,
+        /// Physical cpu.
         cpu: u32,
+        /// New frequency (Hz).
         freq: u64,
     }
     /// Argument of `XENPF_getidletime`, in `u` of [`XenPlatformOp`].
     XenpfGetidletime = "struct xenpf_getidletime" {
+        /// In: CPUs to interrogate Out: subset of IN which are present
         cpumap_bitmap: GuestPtr<u8>,
+        /// Size of cpumap bitmap.
         cpumap_nr_cpus: u32,
         _pad0: [u8; 4],
+        /// Must be indexable for every cpu in cpumap_bitmap.
         idletime: GuestPtr<u64>,
+        /// System time when the idletime snapshots were taken.
         now: u64,
     }
     /// `struct xen_power_register`.
@@ -348,24 +409,36 @@ structs! {
     }
     /// `struct xen_processor_csd`.
     XenProcessorCsd = "struct xen_processor_csd" {
+        /// Domain number of one dependent group
         domain: u32,
+        /// Coordination type
         coord_type: u32,
+        /// Number of processors in same domain
         num: u32,
     }
     /// `struct xen_processor_cx`.
     XenProcessorCx = "struct xen_processor_cx" {
+        /// GAS for Cx trigger register
         reg: XenPowerRegister,
+        /// Cstate value, c0: 0, c1: 1, ...
         r#type: u8,
         _pad0: [u8; 3],
+        /// Worst latency (ms) to enter/exit this cstate
         latency: u32,
+        /// Average power consumption(mW)
         power: u32,
+        /// Number of dependency entries
         dpcnt: u32,
+        /// NULL if no dependency
         dp: GuestPtr<XenProcessorCsd>,
     }
     /// `struct xen_processor_power`.
     XenProcessorPower = "struct xen_processor_power" {
+        /// Number of C state entries in array below
         count: u32,
+        /// Global flags of this processor
         flags: XenProcessorFlags,
+        /// Supported c states
         states: GuestPtr<XenProcessorCx>,
     }
     /// `struct xen_pct_register`.
@@ -381,11 +454,17 @@ structs! {
     }
     /// `struct xen_processor_px`.
     XenProcessorPx = "struct xen_processor_px" {
+        /// Megahertz
         core_frequency: u64,
+        /// MilliWatts
         power: u64,
+        /// Microseconds
         transition_latency: u64,
+        /// Microseconds
         bus_master_latency: u64,
+        /// Control value
         control: u64,
+        /// Success indicator
         status: u64,
     }
     /// `struct xen_psd_package`.
@@ -398,10 +477,13 @@ structs! {
     }
     /// `struct xen_processor_performance`.
     XenProcessorPerformance = "struct xen_processor_performance" {
+        /// Flag for Px sub info type
         flags: u32,
+        /// Platform limitation on freq usage
         platform_limit: u32,
         control_register: XenPctRegister,
         status_register: XenPctRegister,
+        /// Total available performance states
         state_count: u32,
         _pad0: [u8; 4],
         states: GuestPtr<XenProcessorPx>,
@@ -411,26 +493,39 @@ structs! {
     }
     /// Argument of `XENPF_set_processor_pminfo`, in `u` of [`XenPlatformOp`].
     XenpfSetProcessorPminfo = "struct xenpf_set_processor_pminfo" {
+        /// ACPI CPU ID
         id: u32,
+        /// (XEN_PM_CX, XEN_PM_PX)
         r#type: u32,
         u: [u8; 104],
         _pad0: [u64; 0],
     }
     /// `struct xenpf_pcpuinfo`.
     XenpfPcpuinfo = "struct xenpf_pcpuinfo" {
+        /// In.
         xen_cpuid: u32,
+        /// The maxium cpu_id that is present
         max_present: u32,
+        /// Out.
         flags: u32,
+        /// Out.
         apic_id: u32,
+        /// Out.
         acpi_id: u32,
     }
     /// `struct xenpf_pcpu_version`.
     XenpfPcpuVersion = "struct xenpf_pcpu_version" {
+        /// In.
         xen_cpuid: u32,
+        /// The maxium cpu_id that is present
         max_present: u32,
+        /// Out.
         vendor_id: [u8; 12],
+        /// Out.
         family: u32,
+        /// Out.
         model: u32,
+        /// Out.
         stepping: u32,
     }
     /// `struct xenpf_cpu_ol`.
@@ -452,34 +547,47 @@ structs! {
     }
     /// Argument of `XENPF_core_parking`, in `u` of [`XenPlatformOp`].
     XenpfCoreParking = "struct xenpf_core_parking" {
+        /// In.
         r#type: u32,
+        /// Out: variables: get cpu nums actually be idled
         idle_nums: u32,
     }
     /// `struct xenpf_resource_entry`.
     XenpfResourceEntry = "struct xenpf_resource_entry" {
         u: u32,
+        /// In: padding and must be zero
         rsvd: u32,
+        /// In: resource address to access
         idx: u64,
+        /// In and out: resource value to set/get
         val: u64,
     }
     /// Argument of `XENPF_resource_op`, in `u` of [`XenPlatformOp`].
     XenpfResourceOp = "struct xenpf_resource_op" {
+        /// Number of resource entry
         nr_entries: u32,
+        /// Which cpu to run
         cpu: u32,
         entries: GuestPtr<XenpfResourceEntry>,
     }
     /// `struct xenpf_symdata`.
     XenpfSymdata = "struct xenpf_symdata" {
+        /// In: size of name buffer
         namelen: u32,
+        /// In: Symbol to read
         symnum: u32,
+        /// Out.
         name: GuestPtr<u8>,
+        /// Out.
         address: u64,
+        /// Out.
         r#type: u8,
         _pad0: [u8; 7],
     }
     /// Argument of `platform_op`: `u` holds the struct that belongs to `cmd`.
     XenPlatformOp = "struct xen_platform_op" {
         cmd: u32,
+        /// XENPF_INTERFACE_VERSION
         interface_version: u32,
         u: [u8; 128],
         _pad0: [u64; 0],

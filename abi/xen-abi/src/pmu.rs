@@ -58,20 +58,26 @@ structs! {
     /// `struct xen_pmu_params`.
     XenPmuParams = "struct xen_pmu_params" {
         version: XenPmuParamsVersion,
+        /// In and out.
         val: u64,
+        /// In.
         vcpu: u32,
         pad: u32,
     }
     /// `struct xen_pmu_data`.
     XenPmuData = "struct xen_pmu_data" {
+        /// Interrupted VCPU
         vcpu_id: u32,
+        /// Physical processor on which the interrupt occurred. On non-privileged guests set to vcpu_id,
         pcpu_id: u32,
         domain_id: domid_t,
         pad: [u8; 6],
+        /// Architecture-specific information
         pmu: XenPmuArch,
     }
     /// `struct xen_pmu_amd_ctxt`.
     XenPmuAmdCtxt = "struct xen_pmu_amd_ctxt" {
+        /// Offsets to counter and control MSRs (relative to xen_pmu_arch.c.amd). For PV(H) guests these fields are RO.
         counters: u32,
         ctrls: u32,
         _pad0: [u64; 0],
@@ -83,8 +89,10 @@ structs! {
     }
     /// `struct xen_pmu_intel_ctxt`.
     XenPmuIntelCtxt = "struct xen_pmu_intel_ctxt" {
+        /// Offsets to fixed and architectural counter MSRs (relative to xen_pmu_arch.c.intel). For PV(H) guests these fields are RO.
         fixed_counters: u32,
         arch_counters: u32,
+        /// PMU registers
         global_ctrl: u64,
         global_ovf_ctrl: u64,
         global_status: u64,
@@ -106,6 +114,7 @@ structs! {
     /// `struct xen_pmu_arch`.
     XenPmuArch = "struct xen_pmu_arch" {
         r: [u8; 64],
+        /// WO for hypervisor, RO for guest
         pmu_flags: u64,
         l: u64,
         c: [u8; 128],

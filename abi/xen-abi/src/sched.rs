@@ -37,6 +37,7 @@ consts! {
 structs! {
     /// Argument of `SCHEDOP_shutdown`.
     SchedShutdown = "struct sched_shutdown" {
+        /// SHUTDOWN_* =\> enum sched_shutdown_reason
         reason: u32,
     }
     /// Argument of `SCHEDOP_poll`; `timeout` is absolute system time in nanoseconds, 0 for none.
@@ -48,13 +49,17 @@ structs! {
     }
     /// Argument of `SCHEDOP_remote_shutdown`.
     SchedRemoteShutdown = "struct sched_remote_shutdown" {
+        /// Remote domain ID
         domain_id: domid_t,
         _pad0: [u8; 2],
+        /// SHUTDOWN_* =\> enum sched_shutdown_reason
         reason: u32,
     }
     /// Argument of `SCHEDOP_watchdog`; `timeout` in seconds.
     SchedWatchdog = "struct sched_watchdog" {
+        /// Watchdog ID
         id: u32,
+        /// Timeout
         timeout: u32,
     }
     /// Argument of `SCHEDOP_pin_override`.

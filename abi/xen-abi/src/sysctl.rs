@@ -306,23 +306,33 @@ consts! {
 structs! {
     /// Argument of `XEN_SYSCTL_readconsole`, in `u` of [`XenSysctl`].
     XenSysctlReadconsole = "struct xen_sysctl_readconsole" {
+        /// In: Non-zero -\> clear after reading.
         clear: u8,
+        /// In: Non-zero -\> start index specified by @index field.
         incremental: u8,
         pad0: u8,
         pad1: u8,
+        /// In: Start index for consuming from ring buffer (if @incremental) Out: End index after consuming from ring buffer.
         index: u32,
+        /// In: Virtual address to write console data.
         buffer: GuestPtr<u8>,
+        /// In: Size of buffer Out: Bytes written to buffer.
         count: u32,
         _pad0: [u8; 4],
     }
     /// Argument of `XEN_SYSCTL_tbuf_op`, in `u` of [`XenSysctl`].
     XenSysctlTbufOp = "struct xen_sysctl_tbuf_op" {
+        /// In.
         cmd: u32,
         _pad0: [u8; 4],
+        /// In and out.
         cpu_mask: XenctlBitmap,
+        /// In and out.
         evt_mask: u32,
         _pad1: [u8; 4],
+        /// Out.
         buffer_mfn: u64,
+        /// Also an IN variable!
         size: u32,
         _pad2: [u8; 4],
     }
@@ -331,8 +341,10 @@ structs! {
         threads_per_core: u32,
         cores_per_socket: u32,
         nr_cpus: u32,
+        /// Largest possible CPU ID on this host
         max_cpu_id: u32,
         nr_nodes: u32,
+        /// Largest possible node ID on this host
         max_node_id: u32,
         cpu_khz: u32,
         capabilities: u32,
@@ -342,39 +354,54 @@ structs! {
         free_pages: u64,
         scrub_pages: u64,
         outstanding_pages: u64,
+        /// Largest possible MFN on this host
         max_mfn: u64,
         hw_cap: [u32; 8],
     }
     /// Argument of `XEN_SYSCTL_sched_id`, in `u` of [`XenSysctl`].
     XenSysctlSchedId = "struct xen_sysctl_sched_id" {
+        /// Out.
         sched_id: u32,
     }
     /// `struct xen_sysctl_perfc_desc`.
     XenSysctlPerfcDesc = "struct xen_sysctl_perfc_desc" {
+        /// Name of perf counter
         name: [u8; 80],
+        /// Number of values for this counter
         nr_vals: u32,
     }
     /// Argument of `XEN_SYSCTL_perfc_op`, in `u` of [`XenSysctl`].
     XenSysctlPerfcOp = "struct xen_sysctl_perfc_op" {
+        /// In.
         cmd: u32,
+        /// Number of counters description
         nr_counters: u32,
+        /// Number of values
         nr_vals: u32,
         _pad0: [u8; 4],
+        /// Counter information (or NULL)
         desc: GuestPtr<XenSysctlPerfcDesc>,
+        /// Counter values (or NULL)
         val: GuestPtr<u32>,
     }
     /// Argument of `XEN_SYSCTL_getdomaininfolist`, in `u` of [`XenSysctl`].
     XenSysctlGetdomaininfolist = "struct xen_sysctl_getdomaininfolist" {
+        /// In.
         first_domain: domid_t,
         _pad0: [u8; 2],
+        /// In.
         max_domains: u32,
+        /// In.
         buffer: GuestPtr<XenDomctlGetdomaininfo>,
+        /// Out.
         num_domains: u32,
         _pad1: [u8; 4],
     }
     /// Argument of `XEN_SYSCTL_debug_keys`, in `u` of [`XenSysctl`].
     XenSysctlDebugKeys = "struct xen_sysctl_debug_keys" {
+        /// In.
         keys: GuestPtr<u8>,
+        /// In.
         nr_keys: u32,
         _pad0: [u8; 4],
     }
@@ -384,44 +411,66 @@ structs! {
     }
     /// Argument of `XEN_SYSCTL_getcpuinfo`, in `u` of [`XenSysctl`].
     XenSysctlGetcpuinfo = "struct xen_sysctl_getcpuinfo" {
+        /// In.
         max_cpus: u32,
         _pad0: [u8; 4],
+        /// In.
         info: GuestPtr<XenSysctlCpuinfo>,
+        /// Out.
         nr_cpus: u32,
         _pad1: [u8; 4],
     }
     /// Argument of `XEN_SYSCTL_availheap`, in `u` of [`XenSysctl`].
     XenSysctlAvailheap = "struct xen_sysctl_availheap" {
+        /// Smallest address width (zero if don't care).
         min_bitwidth: u32,
+        /// Largest address width (zero if don't care).
         max_bitwidth: u32,
+        /// NUMA node of interest (-1 for all nodes).
         node: i32,
         _pad0: [u8; 4],
+        /// Bytes available in the specified region.
         avail_bytes: u64,
     }
     /// `struct pm_px_val`.
     PmPxVal = "struct pm_px_val" {
+        /// Px core frequency
         freq: u64,
+        /// Px residency time
         residency: u64,
+        /// Px transition count
         count: u64,
     }
     /// `struct pm_px_stat`.
     PmPxStat = "struct pm_px_stat" {
+        /// Total Px states
         total: u8,
+        /// Usable Px states
         usable: u8,
+        /// Last Px state
         last: u8,
+        /// Current Px state
         cur: u8,
         _pad0: [u8; 4],
+        /// Px transition table
         trans_pt: GuestPtr<u64>,
         pt: GuestPtr<PmPxVal>,
     }
     /// `struct pm_cx_stat`.
     PmCxStat = "struct pm_cx_stat" {
+        /// Entry nr in triggers & residencies, including C0
         nr: u32,
+        /// Last Cx state
         last: u32,
+        /// Idle time from boot
         idle_time: u64,
+        /// Cx trigger counts
         triggers: GuestPtr<u64>,
+        /// Cx residencies
         residencies: GuestPtr<u64>,
+        /// Entry nr in pc\[\]
         nr_pc: u32,
+        /// Entry nr in cc\[\]
         nr_cc: u32,
         pc: GuestPtr<u64>,
         cc: GuestPtr<u64>,
@@ -435,7 +484,9 @@ structs! {
     }
     /// Argument of `XEN_SYSCTL_cpu_hotplug`, in `u` of [`XenSysctl`].
     XenSysctlCpuHotplug = "struct xen_sysctl_cpu_hotplug" {
+        /// Physical cpu.
         cpu: u32,
+        /// Hotplug opcode
         op: u32,
     }
     /// `struct xen_userspace`.
@@ -451,22 +502,37 @@ structs! {
     }
     /// `struct xen_get_cpufreq_para`.
     XenGetCpufreqPara = "struct xen_get_cpufreq_para" {
+        /// In and out.
         cpu_num: u32,
+        /// In and out.
         freq_num: u32,
+        /// In and out.
         gov_num: u32,
         _pad0: [u8; 4],
+        /// Out.
         affected_cpus: GuestPtr<u32>,
+        /// Out.
         scaling_available_frequencies: GuestPtr<u32>,
+        /// Out.
         scaling_available_governors: GuestPtr<u8>,
+        /// Out.
         scaling_driver: [u8; 16],
+        /// Out.
         cpuinfo_cur_freq: u32,
+        /// Out.
         cpuinfo_max_freq: u32,
+        /// Out.
         cpuinfo_min_freq: u32,
+        /// Out.
         scaling_cur_freq: u32,
+        /// Out.
         scaling_governor: [u8; 16],
+        /// Out.
         scaling_max_freq: u32,
+        /// Out.
         scaling_min_freq: u32,
         u: [u8; 16],
+        /// Out.
         turbo_enabled: i32,
         _pad1: [u8; 4],
     }
@@ -492,25 +558,36 @@ structs! {
         start: u32,
         end: u32,
         _pad0: [u8; 4],
+        /// Bit 0~15: result flags bit 16~31: owner
         status: GuestPtr<u32>,
     }
     /// `struct xen_sysctl_lockprof_data`.
     XenSysctlLockprofData = "struct xen_sysctl_lockprof_data" {
+        /// Lock name (may include up to 2 %d specifiers)
         name: [u8; 40],
+        /// LOCKPROF_TYPE_*
         r#type: i32,
+        /// Index (e.g. domain id)
         idx: i32,
         lock_cnt: u64,
         block_cnt: u64,
+        /// Nsecs lock held
         lock_time: u64,
+        /// Nsecs waited for lock
         block_time: u64,
     }
     /// Argument of `XEN_SYSCTL_lockprof_op`, in `u` of [`XenSysctl`].
     XenSysctlLockprofOp = "struct xen_sysctl_lockprof_op" {
+        /// In.
         cmd: u32,
+        /// Size of output buffer
         max_elem: u32,
+        /// Number of elements available
         nr_elem: u32,
         _pad0: [u8; 4],
+        /// Nsecs of profile measurement
         time: u64,
+        /// Profile information (or NULL)
         data: GuestPtr<XenSysctlLockprofData>,
     }
     /// Where a CPU is.
@@ -539,24 +616,35 @@ structs! {
     }
     /// Argument of `XEN_SYSCTL_cpupool_op`, in `u` of [`XenSysctl`].
     XenSysctlCpupoolOp = "struct xen_sysctl_cpupool_op" {
+        /// In.
         op: u32,
+        /// In for create, destroy, info, add CPU, remove CPU and move domain; out for create and info.
         cpupool_id: u32,
+        /// In for create; out for info.
         sched_id: u32,
+        /// In for move domain.
         domid: u32,
+        /// In for add and remove CPU.
         cpu: u32,
+        /// Out for info.
         n_dom: u32,
+        /// Out for info and free info.
         cpumap: XenctlBitmap,
     }
     /// Member `sched_entries[0]` of `struct xen_sysctl_arinc653_schedule`.
     XenSysctlArinc653ScheduleSchedEntries = "__typeof__(((struct xen_sysctl_arinc653_schedule *)0)->sched_entries[0])" {
+        /// dom_handle must match a domain's UUID
         dom_handle: xen_domain_handle_t,
         vcpu_id: u32,
         _pad0: [u8; 4],
+        /// Runtime specifies the amount of time that should be allocated to this VCPU per major frame. It is specified in nanoseconds
         runtime: u64,
     }
     /// `struct xen_sysctl_arinc653_schedule`.
     XenSysctlArinc653Schedule = "struct xen_sysctl_arinc653_schedule" {
+        /// major_frame holds the time for the new schedule's major frame in nanoseconds.
         major_frame: u64,
+        /// num_sched_entries holds how many of the entries in the sched_entries\[\] array are valid.
         num_sched_entries: u8,
         _pad0: [u8; 7],
         sched_entries: [XenSysctlArinc653ScheduleSchedEntries; 64],
@@ -577,7 +665,9 @@ structs! {
     }
     /// Argument of `XEN_SYSCTL_scheduler_op`, in `u` of [`XenSysctl`].
     XenSysctlSchedulerOp = "struct xen_sysctl_scheduler_op" {
+        /// Cpupool whose scheduler is to be targetted.
         cpupool_id: u32,
+        /// XEN_SCHEDULER_* (domctl.h)
         sched_id: u32,
         cmd: u32,
         _pad0: [u8; 4],
@@ -587,43 +677,58 @@ structs! {
     /// Argument of `XEN_SYSCTL_coverage_op`, in `u` of [`XenSysctl`].
     XenSysctlCoverageOp = "struct xen_sysctl_coverage_op" {
         cmd: u32,
+        /// In and out: size of the buffer
         size: u32,
+        /// Out.
         buffer: GuestPtr<u8>,
     }
     /// Member `u.l3_cache` of `struct xen_sysctl_psr_cmt_op`.
     XenSysctlPsrCmtOpL3Cache = "__typeof__(((struct xen_sysctl_psr_cmt_op *)0)->u.l3_cache)" {
+        /// In.
         cpu: u32,
         rsvd: u32,
     }
     /// Argument of `XEN_SYSCTL_psr_cmt_op`, in `u` of [`XenSysctl`].
     XenSysctlPsrCmtOp = "struct xen_sysctl_psr_cmt_op" {
+        /// In: XEN_SYSCTL_PSR_CMT_*
         cmd: u32,
+        /// Padding variable, may be extended for future use
         flags: u32,
         u: [u8; 8],
         _pad0: [u64; 0],
     }
     /// Argument of `XEN_SYSCTL_pcitopoinfo`, in `u` of [`XenSysctl`].
     XenSysctlPcitopoinfo = "struct xen_sysctl_pcitopoinfo" {
+        /// In: Number of elements in 'devs' and 'nodes' arrays. OUT: Number of processed elements of those arrays.
         num_devs: u32,
         _pad0: [u8; 4],
+        /// In: list of devices for which node IDs are requested.
         devs: GuestPtr<PhysdevPciDevice>,
         nodes: GuestPtr<u32>,
     }
     /// Member `u.cat_info` of `struct xen_sysctl_psr_alloc`.
     XenSysctlPsrAllocCatInfo = "__typeof__(((struct xen_sysctl_psr_alloc *)0)->u.cat_info)" {
+        /// Out: CBM length
         cbm_len: u32,
+        /// Out: Maximum COS
         cos_max: u32,
+        /// Out: CAT flags
         flags: u32,
     }
     /// Member `u.mba_info` of `struct xen_sysctl_psr_alloc`.
     XenSysctlPsrAllocMbaInfo = "__typeof__(((struct xen_sysctl_psr_alloc *)0)->u.mba_info)" {
+        /// Out: Maximum throttle
         thrtl_max: u32,
+        /// Out: Maximum COS
         cos_max: u32,
+        /// Out: MBA flags
         flags: u32,
     }
     /// Argument of `XEN_SYSCTL_psr_alloc`, in `u` of [`XenSysctl`].
     XenSysctlPsrAlloc = "struct xen_sysctl_psr_alloc" {
+        /// In: XEN_SYSCTL_PSR_*
         cmd: u32,
+        /// In.
         target: u32,
         u: [u8; 12],
     }
@@ -633,68 +738,104 @@ structs! {
     }
     /// `struct xen_sysctl_cpu_featureset`.
     XenSysctlCpuFeatureset = "struct xen_sysctl_cpu_featureset" {
+        /// In: Which featureset to query?
         index: u32,
         nr_features: u32,
+        /// Out.
         features: GuestPtr<u32>,
     }
     /// `struct xen_livepatch_name`.
     XenLivepatchName = "struct xen_livepatch_name" {
+        /// In: pointer to name.
         name: GuestPtr<u8>,
+        /// In: size of name. May be upto XEN_LIVEPATCH_NAME_SIZE.
         size: u16,
+        /// In: MUST be zero.
         pad: [u16; 3],
     }
     /// Argument of `XEN_SYSCTL_LIVEPATCH_UPLOAD`, in `u` of [`XenSysctl`].
     XenSysctlLivepatchUpload = "struct xen_sysctl_livepatch_upload" {
+        /// In: name of the patch.
         name: XenLivepatchName,
+        /// In: size of the ELF file.
         size: u64,
+        /// In: the ELF file.
         payload: GuestPtr<u8>,
     }
     /// `struct xen_livepatch_status`.
     XenLivepatchStatus = "struct xen_livepatch_status" {
+        /// Out: LIVEPATCH_STATE_*.
         state: u32,
+        /// Out: 0 if no error, otherwise -XEN_EXX.
         rc: i32,
     }
     /// Argument of `XEN_SYSCTL_LIVEPATCH_GET`, in `u` of [`XenSysctl`].
     XenSysctlLivepatchGet = "struct xen_sysctl_livepatch_get" {
+        /// In: name of the payload.
         name: XenLivepatchName,
+        /// In and out: state of it.
         status: XenLivepatchStatus,
     }
     /// Argument of `XEN_SYSCTL_LIVEPATCH_LIST`, in `u` of [`XenSysctl`].
     XenSysctlLivepatchList = "struct xen_sysctl_livepatch_list" {
+        /// Out: Hypervisor stamps value. If varies between calls, we are getting stale data.
         version: u32,
+        /// In: Index into hypervisor list.
         idx: u32,
+        /// In: How many status, name, and len should fill out. Can be zero to get amount of payloads and version. OUT: How many payloads left.
         nr: u32,
+        /// In: Must be zero.
         pad: u32,
+        /// Out: Total size of all transfer names
         name_total_size: u32,
+        /// Out: Total size of all transfer metadata
         metadata_total_size: u32,
+        /// Out: must have enough space allocate for nr of them.
         status: GuestPtr<XenLivepatchStatus>,
+        /// Out: Array of names. Each member may have an arbitrary length up to XEN_LIVEPATCH_NAME_SIZE bytes. Must have nr of them.
         name: GuestPtr<u8>,
+        /// Out: Array of lengths of name's. Must have nr of them.
         len: GuestPtr<u32>,
+        /// Out: Array of metadata strings. Each member may have an arbitrary length. Must have nr of them.
         metadata: GuestPtr<u8>,
+        /// Out: Array of lengths of metadata's. Must have nr of them.
         metadata_len: GuestPtr<u32>,
     }
     /// Argument of `XEN_SYSCTL_LIVEPATCH_ACTION`, in `u` of [`XenSysctl`].
     XenSysctlLivepatchAction = "struct xen_sysctl_livepatch_action" {
+        /// In: name of the patch.
         name: XenLivepatchName,
+        /// In: LIVEPATCH_ACTION_*.
         cmd: u32,
+        /// In: in nanoseconds; 0 for the default.
         timeout: u32,
+        /// In: action flags.
         flags: u32,
+        /// In: Always zero.
         pad: u32,
     }
     /// Argument of `XEN_SYSCTL_livepatch_op`, in `u` of [`XenSysctl`].
     XenSysctlLivepatchOp = "struct xen_sysctl_livepatch_op" {
+        /// In: XEN_SYSCTL_LIVEPATCH_*.
         cmd: u32,
+        /// In: Always zero.
         pad: u32,
         u: [u8; 64],
         _pad0: [u64; 0],
     }
     /// `struct xen_sysctl_cpu_policy`.
     XenSysctlCpuPolicy = "struct xen_sysctl_cpu_policy" {
+        /// In: Which policy to query?
         index: u32,
+        /// In and out: Number of leaves in/written to 'leaves', or the max number if 'leaves' is NULL.
         nr_leaves: u32,
+        /// In and out: Number of MSRs in/written to 'msrs', or the max number of if 'msrs' is NULL.
         nr_msrs: u32,
+        /// Must be zero.
         _rsvd: u32,
+        /// Out.
         leaves: GuestPtr<XenCpuidLeaf>,
+        /// Out.
         msrs: GuestPtr<XenMsrEntry>,
     }
     /// Argument of `sysctl`: `u` holds the struct that belongs to `cmd`.

@@ -210,11 +210,14 @@ consts! {
 structs! {
     /// `struct t_buf`.
     TBuf = "struct t_buf" {
+        /// Offset of next item to be consumed by control tools.
         cons: u32,
+        /// Offset of next item to be produced by Xen.
         prod: u32,
     }
     /// `struct t_info`.
     TInfo = "struct t_info" {
+        /// Size in pages of each trace buffer
         tbuf_size: u16,
     }
 }

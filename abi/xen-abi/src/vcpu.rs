@@ -48,9 +48,12 @@ consts! {
 structs! {
     /// How long a vcpu was in each state, in nanoseconds.
     VcpuRunstateInfo = "struct vcpu_runstate_info" {
+        /// VCPU's current state (RUNSTATE_*).
         state: i32,
         _pad0: [u8; 4],
+        /// When was current state entered (system time, ns)?
         state_entry_time: u64,
+        /// Time spent in each RUNSTATE_* (ns). The sum of these times is guaranteed not to drift from system time.
         time: [u64; 4],
     }
     /// Argument of `VCPUOP_register_runstate_memory_area`.
@@ -63,14 +66,19 @@ structs! {
     }
     /// Argument of `VCPUOP_set_singleshot_timer`.
     VcpuSetSingleshotTimer = "struct vcpu_set_singleshot_timer" {
+        /// Absolute system time value in nanoseconds.
         timeout_abs_ns: u64,
+        /// VCPU_SSHOTTMR_*
         flags: u32,
         _pad0: [u8; 4],
     }
     /// Argument of `VCPUOP_register_vcpu_info`.
     VcpuRegisterVcpuInfo = "struct vcpu_register_vcpu_info" {
+        /// Mfn of page to place vcpu_info
         mfn: u64,
+        /// Offset within page
         offset: u32,
+        /// Unused
         rsvd: u32,
     }
     /// Argument of `VCPUOP_get_physid`.

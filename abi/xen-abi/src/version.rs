@@ -48,11 +48,14 @@ structs! {
     }
     /// `struct xen_feature_info`.
     XenFeatureInfo = "struct xen_feature_info" {
+        /// In: which 32-bit submap to return
         submap_idx: u32,
+        /// OUT: 32-bit submap
         submap: u32,
     }
     /// `struct xen_build_id`.
     XenBuildId = "struct xen_build_id" {
+        /// In: size of buf\[\].
         len: u32,
     }
 }

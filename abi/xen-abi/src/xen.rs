@@ -220,6 +220,7 @@ structs! {
     /// One request of `mmuext_op`. `cmd` is an `MMUEXT_*`; what `arg1` and `arg2` mean depends on it:
     /// `arg1` is an mfn or a linear address, `arg2` a count, a `vcpumask` pointer or a source mfn.
     MmuextOp = "struct mmuext_op" {
+        /// =\> enum mmuext_cmd
         cmd: u32,
         _pad0: [u8; 4],
         arg1: u64,
@@ -227,7 +228,9 @@ structs! {
     }
     /// One request of `mmu_update`. The low two bits of `ptr` are an `MMU_*` command, the rest is a machine address.
     MmuUpdate = "struct mmu_update" {
+        /// Machine address of PTE.
         ptr: u64,
+        /// New contents of PTE.
         val: u64,
     }
     /// One call of `multicall`; `result` is written back.
@@ -240,7 +243,9 @@ structs! {
     VcpuTimeInfo = "struct vcpu_time_info" {
         version: u32,
         pad0: u32,
+        /// TSC at last update of time vals.
         tsc_timestamp: u64,
+        /// Time, in nanosecs, since boot.
         system_time: u64,
         tsc_to_system_mul: u32,
         tsc_shift: i8,
@@ -261,6 +266,7 @@ structs! {
         vcpu_info: [VcpuInfo; 32],
         evtchn_pending: [xen_ulong_t; 64],
         evtchn_mask: [xen_ulong_t; 64],
+        /// Version counter: see vcpu_time_info_t.
         wc_version: u32,
         wc_sec: u32,
         wc_nsec: u32,
@@ -269,59 +275,91 @@ structs! {
     }
     /// `console` of a domU: its console ring and event channel.
     StartInfoConsoleDomU = "__typeof__(((struct start_info *)0)->console.domU)" {
+        /// MACHINE page number of console page.
         mfn: xen_pfn_t,
+        /// Event channel for console page.
         evtchn: u32,
         _pad0: [u8; 4],
     }
     /// `console` of dom0: where in [`StartInfo`]'s page the `Dom0VgaConsoleInfo` is, and how long.
     StartInfoConsoleDom0 = "__typeof__(((struct start_info *)0)->console.dom0)" {
+        /// Offset of console_info struct.
         info_off: u32,
+        /// Size of console_info struct from start.
         info_size: u32,
     }
     /// What a PV guest finds at `rsi` when it starts. `console` is 16 bytes: [`StartInfoConsoleDomU`] or [`StartInfoConsoleDom0`].
     StartInfo = "struct start_info" {
+        /// "xen-\<version\>-\<platform\>".
         magic: [u8; 32],
+        /// Total pages allocated to this domain.
         nr_pages: u64,
+        /// MACHINE address of shared info struct.
         shared_info: u64,
+        /// SIF_xxx flags.
         flags: u32,
         _pad0: [u8; 4],
+        /// MACHINE page number of shared page.
         store_mfn: xen_pfn_t,
+        /// Event channel for store communication.
         store_evtchn: u32,
         _pad1: [u8; 4],
         console: [u8; 16],
+        /// VIRTUAL address of page directory.
         pt_base: u64,
+        /// Number of bootstrap p.t. frames.
         nr_pt_frames: u64,
+        /// VIRTUAL address of page-frame list.
         mfn_list: u64,
+        /// VIRTUAL address of pre-loaded module
         mod_start: u64,
+        /// Size (bytes) of pre-loaded module.
         mod_len: u64,
         cmd_line: [u8; 1024],
+        /// 1st pfn forming initial P-\>M table.
         first_p2m_pfn: u64,
         nr_p2m_frames: u64,
     }
     /// A boot module as a PVH or Multiboot guest sees it.
     XenMultibootModList = "struct xen_multiboot_mod_list" {
+        /// Address of first byte of the module
         mod_start: u32,
+        /// Address of last byte of the module (inclusive)
         mod_end: u32,
+        /// Address of zero-terminated command line
         cmdline: u32,
+        /// Unused, must be zero
         pad: u32,
     }
     /// Member `u.text_mode_3` of `struct dom0_vga_console_info`.
     Dom0VgaConsoleInfoTextMode3 = "__typeof__(((struct dom0_vga_console_info *)0)->u.text_mode_3)" {
+        /// Font height, in pixels.
         font_height: u16,
+        /// Cursor location (column, row).
         cursor_x: u16,
+        /// Cursor location (column, row).
         cursor_y: u16,
+        /// Number of rows and columns (dimensions in characters).
         rows: u16,
+        /// Number of rows and columns (dimensions in characters).
         columns: u16,
     }
     /// Member `u.vesa_lfb` of `struct dom0_vga_console_info`.
     Dom0VgaConsoleInfoVesaLfb = "__typeof__(((struct dom0_vga_console_info *)0)->u.vesa_lfb)" {
+        /// Width and height, in pixels.
         width: u16,
+        /// Width and height, in pixels.
         height: u16,
+        /// Bytes per scan line.
         bytes_per_line: u16,
+        /// Bits per pixel.
         bits_per_pixel: u16,
+        /// LFB physical address, and size (in units of 64kB).
         lfb_base: u32,
         lfb_size: u32,
+        /// RGB mask offsets and sizes, as defined by VBE 1.2+
         red_pos: u8,
+        /// RGB mask offsets and sizes, as defined by VBE 1.2+
         red_size: u8,
         green_pos: u8,
         green_size: u8,
@@ -329,13 +367,17 @@ structs! {
         blue_size: u8,
         rsvd_pos: u8,
         rsvd_size: u8,
+        /// VESA capabilities (offset 0xa, VESA command 0x4f00).
         gbl_caps: u32,
+        /// Mode attributes (offset 0x0, VESA command 0x4f01).
         mode_attrs: u16,
         pad: u16,
+        /// High 32 bits of lfb_base
         ext_lfb_base: u32,
     }
     /// The video mode that dom0 inherits. `video_type` (`XEN_VGATYPE_*`) says what `u` holds.
     Dom0VgaConsoleInfo = "struct dom0_vga_console_info" {
+        /// DOM0_VGA_CONSOLE_*
         video_type: u8,
         _pad0: [u8; 3],
         u: [u8; 36],

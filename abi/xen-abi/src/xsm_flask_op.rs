@@ -53,16 +53,20 @@ structs! {
     }
     /// `struct xen_flask_sid_context`.
     XenFlaskSidContext = "struct xen_flask_sid_context" {
+        /// In and out: sid to convert to/from string
         sid: u32,
+        /// In: size of the context buffer OUT: actual size of the output context string
         size: u32,
         context: GuestPtr<u8>,
     }
     /// Argument of `FLASK_ACCESS`, in `u` of [`XenFlaskOp`].
     XenFlaskAccess = "struct xen_flask_access" {
+        /// In: access request
         ssid: u32,
         tsid: u32,
         tclass: u32,
         req: u32,
+        /// Out: AVC data
         allowed: u32,
         audit_allow: u32,
         audit_deny: u32,
@@ -70,69 +74,102 @@ structs! {
     }
     /// `struct xen_flask_transition`.
     XenFlaskTransition = "struct xen_flask_transition" {
+        /// In: transition SIDs and class
         ssid: u32,
         tsid: u32,
         tclass: u32,
+        /// Out: new SID
         newsid: u32,
     }
     /// `struct xen_flask_boolean`.
     XenFlaskBoolean = "struct xen_flask_boolean" {
+        /// In and out: numeric identifier for boolean \[GET/SET\] If -1, name will be used and bool_id will be filled in.
         bool_id: u32,
+        /// Out: current enforcing value of boolean \[GET/SET\]
         enforcing: u8,
+        /// Out: pending value of boolean \[GET/SET\]
         pending: u8,
+        /// In: new value of boolean \[SET\]
         new_value: u8,
+        /// In: commit new value instead of only setting pending \[SET\]
         commit: u8,
+        /// In: size of boolean name buffer \[GET/SET\] OUT: actual size of name \[GET only\]
         size: u32,
         _pad0: [u8; 4],
+        /// In: if bool_id is -1, used to find boolean \[GET/SET\] OUT: textual name of boolean \[GET only\]
         name: GuestPtr<u8>,
     }
     /// Argument of `FLASK_SETAVC_THRESHOLD`, in `u` of [`XenFlaskOp`].
     XenFlaskSetavcThreshold = "struct xen_flask_setavc_threshold" {
+        /// In.
         threshold: u32,
     }
     /// `struct xen_flask_hash_stats`.
     XenFlaskHashStats = "struct xen_flask_hash_stats" {
+        /// Out.
         entries: u32,
+        /// Out.
         buckets_used: u32,
+        /// Out.
         buckets_total: u32,
+        /// Out.
         max_chain_len: u32,
     }
     /// `struct xen_flask_cache_stats`.
     XenFlaskCacheStats = "struct xen_flask_cache_stats" {
+        /// In.
         cpu: u32,
+        /// Out.
         lookups: u32,
+        /// Out.
         hits: u32,
+        /// Out.
         misses: u32,
+        /// Out.
         allocations: u32,
+        /// Out.
         reclaims: u32,
+        /// Out.
         frees: u32,
     }
     /// `struct xen_flask_ocontext`.
     XenFlaskOcontext = "struct xen_flask_ocontext" {
+        /// In.
         ocon: u32,
+        /// In.
         sid: u32,
+        /// In.
         low: u64,
+        /// In.
         high: u64,
     }
     /// `struct xen_flask_peersid`.
     XenFlaskPeersid = "struct xen_flask_peersid" {
+        /// In.
         evtchn: evtchn_port_t,
+        /// Out.
         sid: u32,
     }
     /// Argument of `FLASK_RELABEL`, in `u` of [`XenFlaskOp`].
     XenFlaskRelabel = "struct xen_flask_relabel" {
+        /// In.
         domid: u32,
+        /// In.
         sid: u32,
     }
     /// Argument of `FLASK_DEVICETREE_LABEL`, in `u` of [`XenFlaskOp`].
     XenFlaskDevicetreeLabel = "struct xen_flask_devicetree_label" {
+        /// In.
         sid: u32,
+        /// In.
         length: u32,
+        /// In.
         path: GuestPtr<u8>,
     }
     /// Argument of `xsm_op`: `u` holds the struct that belongs to `cmd`.
     XenFlaskOp = "struct xen_flask_op" {
         cmd: u32,
+        /// XEN_FLASK_INTERFACE_VERSION
         interface_version: u32,
         u: [u8; 32],
         _pad0: [u64; 0],

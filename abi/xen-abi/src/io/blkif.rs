@@ -40,6 +40,7 @@ consts! {
 structs! {
     /// A run of 512-byte sectors in a granted page, both ends included.
     BlkifRequestSegment = "struct blkif_request_segment" {
+        /// Reference to I/O buffer frame
         gref: grant_ref_t,
         first_sect: u8,
         last_sect: u8,
@@ -47,32 +48,49 @@ structs! {
     }
     /// A read, write, barrier or flush.
     BlkifRequest = "struct blkif_request" {
+        /// BLKIF_OP_*
         operation: u8,
+        /// Number of segments
         nr_segments: u8,
+        /// Only for read/write requests
         handle: u16,
         _pad0: [u8; 4],
+        /// Private guest value, echoed in resp
         id: u64,
+        /// Start sector idx on disk (r/w only)
         sector_number: u64,
         seg: [BlkifRequestSegment; 11],
     }
     /// A discard; it lies over a `blkif_request`.
     BlkifRequestDiscard = "struct blkif_request_discard" {
+        /// BLKIF_OP_DISCARD
         operation: u8,
+        /// BLKIF_DISCARD_SECURE or zero
         flag: u8,
+        /// Same as for read/write requests
         handle: u16,
         _pad0: [u8; 4],
+        /// Private guest value, echoed in resp
         id: u64,
+        /// Start sector idx on disk
         sector_number: u64,
+        /// Number of contiguous sectors to discard
         nr_sectors: u64,
     }
     /// A request whose segments lie in granted pages.
     BlkifRequestIndirect = "struct blkif_request_indirect" {
+        /// BLKIF_OP_INDIRECT
         operation: u8,
+        /// BLKIF_OP_(READ/WRITE)
         indirect_op: u8,
+        /// Number of segments
         nr_segments: u16,
         _pad0: [u8; 4],
+        /// Private guest value, echoed in resp
         id: u64,
+        /// Start sector idx on disk (r/w only)
         sector_number: u64,
+        /// Same as for read/write requests
         handle: u16,
         _pad1: [u8; 2],
         indirect_grefs: [grant_ref_t; 8],
@@ -80,9 +98,12 @@ structs! {
     }
     /// The answer to any request.
     BlkifResponse = "struct blkif_response" {
+        /// Copied from request
         id: u64,
+        /// Copied from request
         operation: u8,
         _pad0: u8,
+        /// BLKIF_RSP_*
         status: i16,
         _pad1: [u8; 4],
     }

@@ -154,6 +154,7 @@ structs! {
     }
     /// An empty page for the receive ring.
     NetifRxRequest = "struct netif_rx_request" {
+        /// Echoed in response message.
         id: u16,
         pad: u16,
         gref: grant_ref_t,

@@ -63,19 +63,26 @@ consts! {
 structs! {
     /// What every xenstore message begins with; `len` bytes follow.
     XsdSockmsg = "struct xsd_sockmsg" {
+        /// XS_*
         r#type: u32,
+        /// Request identifier, echoed in daemon's response.
         req_id: u32,
+        /// Transaction id (0 if not related to a transaction).
         tx_id: u32,
+        /// Length of data following this.
         len: u32,
     }
     /// The xenstore ring's page. Indices run freely; the array index is their remainder.
     XenstoreDomainInterface = "struct xenstore_domain_interface" {
+        /// Requests to xenstore daemon.
         req: [u8; 1024],
+        /// Replies and async watch events.
         rsp: [u8; 1024],
         req_cons: u32,
         req_prod: u32,
         rsp_cons: u32,
         rsp_prod: u32,
+        /// Bitmap of features supported by the server
         server_features: u32,
         connection: u32,
         error: u32,
