@@ -2,11 +2,14 @@
 //! `sim/` implement. One module for each concept of the field (DESIGN.md, section 1).
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
+// Constants of the ABI keep their C names.
+#![allow(non_upper_case_globals)]
 
 extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod access;
 pub mod addr;
 pub mod cpu;
 pub mod cpupolicy;

@@ -4,8 +4,12 @@
 
 use crate::addr::{Maddr, Mfn, Vaddr};
 use crate::cpu::{CpuId, CpuMask};
+use crate::ctx::{Ctx, Effects};
+use crate::domain::{DomId, Domain, Hypervisor};
+use crate::frame::{FrameEntry, FrameKind, FrameTable, IoRanges};
 use crate::platform::{Fault, Flush, Level, Platform};
-use ferroxen_sync::SharedPage;
+use crate::pv::{IN_KERNEL, PvState};
+use ferroxen_sync::{Shared, SharedPage};
 use std::sync::Mutex;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -60,6 +64,11 @@ impl TestPlatform {
     /// Whether anybody ever looked at the frame.
     pub fn touched(&self, mfn: Mfn) -> bool {
         self.frames[mfn.0 as usize].get().is_some()
+    }
+
+    /// What the frame stands for in the machine-to-physical table.
+    pub fn m2p_of(&self, mfn: u64) -> u64 {
+        self.m2p(Mfn(mfn))
     }
 
     /// All of its CPUs.
@@ -175,5 +184,63 @@ impl Platform for TestPlatform {
 
     fn log(&self, _level: Level, text: core::fmt::Arguments<'_>) {
         self.lines.lock().unwrap().push(text.to_string());
+    }
+}
+
+/// A hypervisor on a [`TestPlatform`] with two domains: 0 (privileged) and 1, of one vcpu each, without memory.
+pub struct TestWorld {
+    /// The hypervisor.
+    pub hv: Hypervisor<TestPlatform>,
+}
+
+impl TestWorld {
+    /// With RAM in the `free` ranges (first frame, number of frames), a frame table for `frames` frames and 64 KiB of
+    /// guest memory. All I/O memory is refused.
+    pub fn new(frames: usize, free: &[(u64, u64)]) -> Self {
+        let entries: Vec<FrameEntry> = (0..frames).map(|_| FrameEntry::default()).collect();
+        let table = FrameTable::new(Box::leak(entries.into_boxed_slice()), IoRanges::new(Mfn(0)));
+        let hv = Hypervisor::try_new(TestPlatform::new(frames, 0x1_0000), table, CPUS as u16).ok().unwrap();
+        free.iter().for_each(|&(start, count)| hv.heap.add(&hv.frames, Mfn(start), count));
+        for id in 0..2 {
+            let dom = Shared::try_new(Domain::try_new(DomId(id), 1, id == 0).unwrap()).ok().unwrap();
+            dom.pages.max.store(u64::MAX, Ordering::SeqCst);
+            dom.create_vcpu(0).unwrap();
+            assert!(hv.domains.insert(dom).is_ok());
+        }
+        TestWorld { hv }
+    }
+
+    /// The machine.
+    pub fn platform(&self) -> &TestPlatform {
+        &self.hv.platform
+    }
+
+    /// Domain `id`.
+    pub fn dom(&self, id: u16) -> Shared<Domain<TestPlatform>> {
+        self.hv.domains.get(DomId(id)).unwrap()
+    }
+
+    /// Runs a hypercall of domain `id`'s vcpu 0 in its kernel on CPU 0, with fresh PV state; gives its effects too.
+    pub fn call<R>(&self, id: u16, handler: impl FnOnce(&mut Ctx<'_, TestPlatform>) -> R) -> (R, Effects) {
+        self.call_with(id, &mut PvState { flags: IN_KERNEL, ..PvState::default() }, handler)
+    }
+
+    /// The same with the caller's PV state.
+    pub fn call_with<R>(
+        &self,
+        id: u16,
+        pv: &mut PvState,
+        handler: impl FnOnce(&mut Ctx<'_, TestPlatform>) -> R,
+    ) -> (R, Effects) {
+        let dom = self.dom(id);
+        let vcpu = dom.vcpu(0).unwrap();
+        let mut ctx = Ctx { hv: &self.hv, cpu: CpuId(0), vcpu, dom: &dom, pv, effects: Effects::default() };
+        let result = handler(&mut ctx);
+        (result, ctx.effects)
+    }
+
+    /// Frames that are neither free nor a domain's nor blank: what the hypervisor holds.
+    pub fn held_frames(&self) -> u64 {
+        (0..self.hv.frames.end().0).filter(|&mfn| self.hv.frames.kind(Mfn(mfn)) == FrameKind::Hypervisor).count() as u64
     }
 }

@@ -3,7 +3,7 @@
 use super::{DomId, Domain, DomainTable, Vcpu};
 use crate::cpu::CpuId;
 use crate::frame::{FrameTable, Freed};
-use crate::memory::Heap;
+use crate::memory::{Heap, Machine};
 use crate::platform::Platform;
 use crate::sched::{self, Fair, Scheduler};
 use crate::time::{RunState, Timers};
@@ -26,6 +26,8 @@ pub struct Hypervisor<P: Platform> {
     pub sched: Fair<P>,
     /// Who handles global VIRQs.
     pub virq_handlers: crate::evtchn::VirqHandlers,
+    /// What guests are told of the machine's memory; set at boot.
+    pub machine: Machine,
     timers: Vec<Timers>,
 }
 
@@ -46,6 +48,7 @@ impl<P: Platform> Hypervisor<P> {
             domains: DomainTable::default(),
             sched: Fair::default(),
             virq_handlers: Default::default(),
+            machine: Machine::default(),
             timers,
         })
     }

@@ -10,6 +10,7 @@ pub use vcpu::{Saved, TrapGate, Vcpu};
 
 use crate::cpu::AtomicCpuMask;
 use crate::evtchn::DomainEvents;
+use crate::memory::MapSlot;
 use crate::platform::Platform;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -61,6 +62,8 @@ pub struct Domain<P: Platform> {
     pub pages: PageCount,
     /// Event channels.
     pub events: DomainEvents,
+    /// The memory map that its toolstack gave it (XENMEM_set_memory_map).
+    pub memory_map: MapSlot,
 }
 
 /// A domain's reservation, in frames.
@@ -70,6 +73,8 @@ pub struct PageCount {
     pub total: AtomicU64,
     /// The most it may own (XEN_DOMCTL_max_mem).
     pub max: AtomicU64,
+    /// Frames of the heap that are kept for it (XENMEM_claim_pages).
+    pub claim: AtomicU64,
 }
 
 impl<P: Platform> Domain<P> {
@@ -92,6 +97,7 @@ impl<P: Platform> Domain<P> {
             dying: AtomicBool::new(false),
             pages: PageCount::default(),
             events: DomainEvents::default(),
+            memory_map: MapSlot::default(),
         })
     }
 

@@ -154,7 +154,7 @@ impl Heap {
     }
 
     /// Takes back 2^`order` frames, aligned or not to their size, whose entries are *allocated* without owner and
-    /// references. `mapped`: a guest may have had translations of them.
+    /// references. `mapped`: a guest may have had translations of them; then they stop standing for guest frames, too.
     ///
     /// A frame that is not in that state is a bug of ours: debug builds stop; others log it and never hand that frame
     /// out again.
@@ -171,6 +171,9 @@ impl Heap {
                     crate::platform::Level::Error,
                     format_args!("frame {frame:#x} is freed but was not allocated: it is lost"),
                 );
+            }
+            if ok && mapped {
+                platform.set_m2p(Mfn(u64::from(frame)), u64::MAX);
             }
             ok
         };
