@@ -1,17 +1,23 @@
 //! What `./x` does. Each subcommand is a module; each ends with an exit status or with one line
 //! that says what failed and what to do.
 
-#![allow(dead_code, unused_imports)] // until the other subcommands land
-
+mod bench;
 mod boot;
 mod build;
+mod check;
+mod clean;
+mod fuzz;
 mod fxbench;
+mod guests;
 mod initramfs;
 mod kernel_image;
+mod lab;
 mod paths;
 mod process;
 mod setup;
+mod test;
 mod ui;
+mod workspace;
 
 use clap::{Parser, Subcommand};
 
@@ -27,17 +33,40 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Set up, build, boot into a dom0 shell
+    Run(Box<boot::BootArgs>),
+    /// Run the tests: on this machine, then in machines
+    Test(test::TestArgs),
     /// Build the hypervisor into dist/
     Build(build::BuildArgs),
+    /// Check format, lints, dependency direction, disassembly, unsafe
+    Check(check::CheckArgs),
     /// Boot a machine: hypervisor, dom0, commands or a shell
     Boot(Box<boot::BootArgs>),
+    /// Fuzz
+    Fuzz(fuzz::FuzzArgs),
+    /// Measure dom0 on the bare machine, on Debian's Xen and on Ferroxen
+    Bench(bench::BenchArgs),
+    /// Remove what was built
+    Clean(clean::CleanArgs),
+    /// Run the test guests
+    Guests(guests::GuestsArgs),
+    /// Run the lab
+    Lab(lab::LabArgs),
 }
 
 fn main() {
     let cli = Cli::parse();
     let result = Paths::find().and_then(|paths| match &cli.command {
+        Task::Run(args) | Task::Boot(args) => boot::main(&paths, args),
+        Task::Test(args) => test::main(&paths, args),
         Task::Build(args) => build::main(&paths, args),
-        Task::Boot(args) => boot::main(&paths, args),
+        Task::Check(args) => check::main(&paths, args),
+        Task::Fuzz(args) => fuzz::main(&paths, args),
+        Task::Bench(args) => bench::main(&paths, args),
+        Task::Clean(args) => clean::main(&paths, args),
+        Task::Guests(args) => guests::main(&paths, args),
+        Task::Lab(args) => lab::main(&paths, args),
     });
     std::process::exit(match result {
         Ok(status) => status,

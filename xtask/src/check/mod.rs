@@ -1,0 +1,52 @@
+//! `./x check`: what a reviewer should not have to look for.
+
+mod disassembly;
+mod rooms;
+mod unsafety;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::build::{self, BARE_METAL, cargo};
+use crate::paths::Paths;
+use crate::process::run;
+use crate::{setup, ui};
+
+/// What `./x check` is told.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Only what needs no compiler: format, rooms, unsafe
+    #[arg(long)]
+    fast: bool,
+}
+
+/// `./x check`: every check runs, then the failed ones are named.
+pub fn main(paths: &Paths, args: &CheckArgs) -> Result<i32> {
+    let mut failed = Vec::new();
+    let mut check = |name: &'static str, result: Result<()>| match result {
+        Ok(()) => println!("{} {name}", ui::styled("32", "ok    ")),
+        Err(err) => {
+            println!("{} {name}: {err:#}", ui::styled("1;31", "FAILED"));
+            failed.push(name);
+        }
+    };
+    check("rustfmt", run(cargo(paths).args(["fmt", "--all", "--check"])));
+    check("dependency direction", rooms::check(paths));
+    check("unsafe", unsafety::report(paths));
+    if !args.fast {
+        check("clippy on the host", clippy(paths, &["--workspace", "--all-targets"]));
+        check("clippy on the bare machine", clippy(paths, &["-p", "ferroxen", "--target", BARE_METAL]));
+        check(
+            "no vector or x87 register in the hypervisor",
+            setup::ensure_test_packages().and_then(|()| {
+                build::hypervisor(paths)?;
+                disassembly::check(&paths.dist.join("ferroxen.debug"))
+            }),
+        );
+    }
+    Ok(i32::from(!failed.is_empty()))
+}
+
+fn clippy(paths: &Paths, what: &[&str]) -> Result<()> {
+    run(cargo(paths).args(["clippy", "--quiet"]).args(what).args(["--", "-D", "warnings"]))
+}

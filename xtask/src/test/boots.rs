@@ -1,0 +1,145 @@
+//! The boots that a test run makes: chosen pairwise over hypervisor, kernel, machine, CPUs, memory.
+
+use crate::boot::Chipset;
+
+/// How a boot has to end.
+#[derive(Debug, Clone, Copy)]
+pub enum Expect {
+    /// The commands end with 0 and print lines that contain these, in this order.
+    Output(&'static [&'static str]),
+    /// The machine goes off or resets by itself.
+    Off,
+    /// The console shows this.
+    Console(&'static str),
+}
+
+/// One boot of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Boot {
+    /// What holds if it passes.
+    pub name: &'static str,
+    /// As `--hypervisor`.
+    pub hypervisor: &'static str,
+    /// As `--kernel`.
+    pub kernel: &'static str,
+    /// The kernel is unpacked on the host.
+    pub uncompressed: bool,
+    /// As `--machine`.
+    pub machine: Chipset,
+    /// As `--cpus`.
+    pub cpus: u32,
+    /// As `--memory`.
+    pub memory: u32,
+    /// As `--cmdline`.
+    pub cmdline: &'static str,
+    /// As `--exec`.
+    pub exec: &'static str,
+    /// How it has to end.
+    pub expect: Expect,
+    /// Only with `--full`.
+    pub full: bool,
+}
+
+const PLAIN: Boot = Boot {
+    name: "",
+    hypervisor: "ferroxen",
+    kernel: "6.1",
+    uncompressed: true,
+    machine: Chipset::Pc,
+    cpus: 1,
+    memory: 4096,
+    cmdline: "",
+    exec: "true",
+    expect: Expect::Output(&[]),
+    full: false,
+};
+
+/// Every CPU does something and is seen to.
+const ALL_CPUS: &str = "for c in $(seq 0 $(($(nproc) - 1))); do taskset -p $((1 << c)) $$ >/dev/null; echo cpu $c; done; \
+     grep -c ^processor /proc/cpuinfo; cat /sys/hypervisor/type";
+
+/// Files, processes and memory under a little load, with checksums.
+const LOAD: &str = "set -e; for i in 1 2 3 4; do (dd if=/dev/urandom of=/tmp/f$i bs=64k count=32 2>/dev/null; \
+     md5sum /tmp/f$i >/tmp/s$i) & done; wait; cat /tmp/s1 /tmp/s2 /tmp/s3 /tmp/s4 >/tmp/sums; md5sum -c /tmp/sums; \
+     for i in $(seq 100); do /bin/busybox true; done; echo forks done; \
+     ! dmesg | grep -E 'Oops|BUG:|WARNING:'; echo no oops";
+
+/// The table.
+pub const BOOTS: &[Boot] = &[
+    Boot {
+        name: "bare_kernel_runs_commands",
+        hypervisor: "none",
+        cpus: 2,
+        exec: "uname -r; cat /proc/cmdline; ls /sys/hypervisor | wc -l",
+        expect: Expect::Output(&["amd64", "console=ttyS0", "0"]),
+        ..PLAIN
+    },
+    Boot {
+        name: "debians_xen_runs_commands_in_dom0",
+        hypervisor: "xen",
+        cpus: 2,
+        exec: "cat /sys/hypervisor/type /sys/hypervisor/version/minor; cat /proc/xen/capabilities; nproc",
+        expect: Expect::Output(&["xen", "17", "control_d", "2"]),
+        ..PLAIN
+    },
+    Boot {
+        name: "dom0_reaches_a_shell_on_pc_with_one_cpu",
+        exec: "cat /sys/hypervisor/type /sys/hypervisor/version/minor; cat /proc/xen/capabilities; nproc",
+        expect: Expect::Output(&["xen", "17", "control_d", "1"]),
+        ..PLAIN
+    },
+    Boot {
+        name: "dom0_from_the_packed_kernel_on_q35_with_two_cpus",
+        uncompressed: false,
+        machine: Chipset::Q35,
+        cpus: 2,
+        memory: 6144,
+        exec: ALL_CPUS,
+        expect: Expect::Output(&["cpu 0", "cpu 1", "2", "xen"]),
+        ..PLAIN
+    },
+    Boot {
+        name: "dom0_with_four_cpus_and_one_gigabyte_bears_load",
+        cpus: 4,
+        memory: 1024,
+        exec: LOAD,
+        expect: Expect::Output(&["/tmp/f1: OK", "/tmp/f4: OK", "forks done", "no oops"]),
+        ..PLAIN
+    },
+    Boot { name: "dom0_poweroff_ends_the_machine", exec: "poweroff; sleep 60", expect: Expect::Off, ..PLAIN },
+    Boot { name: "dom0_reboot_resets_the_machine", exec: "reboot; sleep 60", expect: Expect::Off, full: true, ..PLAIN },
+    Boot {
+        name: "a_panic_of_dom0_is_told",
+        exec: "echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger; sleep 60",
+        expect: Expect::Console("Kernel panic - not syncing"),
+        full: true,
+        ..PLAIN
+    },
+    Boot {
+        name: "dom0_6_12_with_two_cpus",
+        kernel: "6.12",
+        cpus: 2,
+        exec: ALL_CPUS,
+        expect: Expect::Output(&["cpu 0", "cpu 1", "2", "xen"]),
+        full: true,
+        ..PLAIN
+    },
+    Boot {
+        name: "dom0_5_10_with_one_cpu",
+        kernel: "5.10",
+        exec: ALL_CPUS,
+        expect: Expect::Output(&["cpu 0", "1", "xen"]),
+        full: true,
+        ..PLAIN
+    },
+    Boot {
+        name: "dom0_on_q35_with_four_cpus_and_six_gigabytes_bears_load",
+        machine: Chipset::Q35,
+        cpus: 4,
+        memory: 6144,
+        exec: LOAD,
+        expect: Expect::Output(&["/tmp/f1: OK", "/tmp/f4: OK", "forks done", "no oops"]),
+        full: true,
+        ..PLAIN
+    },
+];

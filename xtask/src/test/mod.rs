@@ -1,0 +1,230 @@
+//! `./x test`: host tests, a smoke run of the fuzzers, test guests, boots; one line at the end.
+
+pub mod boots;
+mod cargo;
+
+use std::convert::Infallible;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::Args;
+
+use self::boots::{BOOTS, Boot, Expect};
+use crate::boot::{self, BootArgs, End, Outcome};
+use crate::paths::Paths;
+use crate::{build, fuzz, guests, setup, ui};
+
+/// What `./x test` is told.
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// Everything, not only the quick set
+    #[arg(long)]
+    full: bool,
+    /// Only cargo's tests on this machine
+    #[arg(long, conflicts_with = "boots")]
+    host: bool,
+    /// Only the boots
+    #[arg(long)]
+    boots: bool,
+    /// Only boots whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// Seconds of fuzzing, over all targets
+    #[arg(long, default_value_t = 60, value_name = "S")]
+    fuzz_seconds: u64,
+}
+
+/// What passed and what did not.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Tests that passed.
+    pub passed: u64,
+    /// Tests that failed.
+    pub failed: u64,
+    /// Names for the summary.
+    pub failures: Vec<String>,
+}
+
+impl Tally {
+    /// Adds another tally to this one.
+    pub fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.failures.extend(other.failures);
+    }
+
+    /// Counts one test.
+    pub fn one(&mut self, name: &str, result: Result<(), String>, time: Duration) {
+        let seconds = time.as_secs_f64();
+        match result {
+            Ok(()) => {
+                self.passed += 1;
+                println!("test {name} ... {} ({seconds:.1} s)", ui::styled("32", "ok"));
+            }
+            Err(why) => {
+                self.failed += 1;
+                self.failures.push(name.to_owned());
+                println!("test {name} ... {} ({seconds:.1} s)\n{why}", ui::styled("1;31", "FAILED"));
+            }
+        }
+    }
+}
+
+/// `./x test`.
+pub fn main(paths: &Paths, args: &TestArgs) -> Result<i32> {
+    let mut tally = Tally::default();
+    if !args.boots {
+        setup::ensure_test_packages()?;
+        ui::step("host tests of the workspace");
+        cargo::run("host tests", build::cargo(paths).args(["test", "--workspace", "--no-fail-fast"]), &mut tally)?;
+        if !args.host {
+            fuzz::smoke(paths, args.fuzz_seconds, &mut tally)?;
+        }
+    }
+    if !args.host {
+        guests::test(paths, &mut tally)?;
+        run_boots(paths, args, &mut tally)?;
+    }
+    println!();
+    for name in &tally.failures {
+        println!("failed: {name}");
+    }
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    Ok(i32::from(tally.failed > 0))
+}
+
+fn run_boots(paths: &Paths, args: &TestArgs, tally: &mut Tally) -> Result<()> {
+    let chosen: Vec<&Boot> = BOOTS
+        .iter()
+        .filter(|boot| args.full || !boot.full || args.filter.is_some())
+        .filter(|boot| args.filter.as_ref().is_none_or(|text| boot.name.contains(text.as_str())))
+        .collect();
+    ui::step(format!("{} boots", chosen.len()));
+    let built = if chosen.iter().any(|boot| boot.hypervisor == "ferroxen") {
+        build::hypervisor(paths).map_err(|err| format!("{err:#}"))
+    } else {
+        Ok(paths.hypervisor())
+    };
+    for test in chosen {
+        let start = Instant::now();
+        let mut boot = arguments(paths, test);
+        let result = match &built {
+            Err(why) if test.hypervisor == "ferroxen" => Err(why.clone()),
+            Ok(file) => {
+                if test.hypervisor == "ferroxen" {
+                    boot.hypervisor = boot::Hypervisor::File(file.clone());
+                }
+                judge(paths, test, &boot)
+            }
+            Err(_) => judge(paths, test, &boot),
+        };
+        tally.one(&format!("boot::{}", test.name), result, start.elapsed());
+    }
+    Ok(())
+}
+
+fn arguments(paths: &Paths, test: &Boot) -> BootArgs {
+    BootArgs {
+        hypervisor: parsed(test.hypervisor),
+        kernel: parsed(test.kernel),
+        uncompressed: test.uncompressed,
+        machine: test.machine,
+        cpus: Some(test.cpus),
+        memory: test.memory,
+        cmdline: test.cmdline.to_owned(),
+        exec: Some(test.exec.to_owned()),
+        timeout: 240,
+        log: Some(paths.target.join("boot").join(format!("{}.log", test.name))),
+        ..BootArgs::default()
+    }
+}
+
+/// A value whose text cannot be wrong.
+fn parsed<T: FromStr<Err = Infallible>>(text: &str) -> T {
+    match text.parse() {
+        Ok(value) => value,
+        Err(never) => match never {},
+    }
+}
+
+fn judge(paths: &Paths, test: &Boot, args: &BootArgs) -> Result<(), String> {
+    std::fs::create_dir_all(paths.target.join("boot")).map_err(|err| err.to_string())?;
+    let outcome = boot::quiet(paths, args).map_err(|err| format!("{err:#}"))?;
+    verdict(test, &outcome).map_err(|why| {
+        let tail = outcome.tail(25).join("\n  | ");
+        let log = args.log.as_deref().unwrap_or(std::path::Path::new("?"));
+        format!("  {why}\n  | {tail}\n  console: {}", log.display())
+    })
+}
+
+/// Compares what came with what was expected.
+fn verdict(test: &Boot, outcome: &Outcome) -> Result<(), String> {
+    match test.expect {
+        Expect::Output(wanted) => {
+            if outcome.end != End::Exec(0) {
+                return Err(format!("ended with {:?}, output {:?}", outcome.end, outcome.output));
+            }
+            let mut lines = outcome.output.iter();
+            for text in wanted {
+                if !lines.any(|line| line.contains(text)) {
+                    return Err(format!("no line with {text:?} (in this order) in the output {:?}", outcome.output));
+                }
+            }
+            if !outcome.powered_off {
+                return Err("the machine did not power off after the commands".to_owned());
+            }
+            Ok(())
+        }
+        Expect::Off if outcome.end == End::Off => Ok(()),
+        Expect::Off => Err(format!("the machine did not go off: {:?}", outcome.end)),
+        Expect::Console(text) if outcome.console.iter().any(|line| line.contains(text)) => Ok(()),
+        Expect::Console(text) => Err(format!("no {text:?} on the console; it ended with {:?}", outcome.end)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(end: End, output: &[&str]) -> Outcome {
+        Outcome {
+            end,
+            output: output.iter().map(|&line| line.to_owned()).collect(),
+            console: Vec::new(),
+            powered_off: true,
+            up_after: None,
+        }
+    }
+
+    fn expecting(lines: &'static [&'static str]) -> Boot {
+        Boot { expect: Expect::Output(lines), ..BOOTS[0] }
+    }
+
+    #[test]
+    fn output_in_another_order_fails() {
+        let test = expecting(&["one", "two"]);
+        assert!(verdict(&test, &outcome(End::Exec(0), &["one", "noise", "two"])).is_ok());
+        assert!(verdict(&test, &outcome(End::Exec(0), &["two", "one"])).is_err());
+    }
+
+    #[test]
+    fn a_status_that_is_not_zero_fails_whatever_was_printed() {
+        assert!(verdict(&expecting(&["one"]), &outcome(End::Exec(1), &["one"])).is_err());
+        assert!(verdict(&expecting(&[]), &outcome(End::Timeout, &[])).is_err());
+    }
+
+    #[test]
+    fn names_of_boots_are_unique_and_say_something() {
+        let mut names: Vec<&str> = BOOTS.iter().map(|boot| boot.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), BOOTS.len());
+        assert!(names.iter().all(|name| name.contains('_')));
+    }
+
+    #[test]
+    fn the_quick_set_has_at_most_a_dozen_boots() {
+        assert!(BOOTS.iter().filter(|boot| !boot.full).count() <= 12);
+    }
+}
