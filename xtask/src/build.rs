@@ -1,14 +1,14 @@
 //! `./x build`: the hypervisor, as a user installs it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::paths::Paths;
-use crate::process::run;
+use crate::process::{run, which};
 use crate::ui;
 
 /// The target of everything that runs without an operating system.
@@ -48,6 +48,7 @@ pub fn bare_metal(paths: &Paths, package: &str) -> Result<PathBuf> {
     ui::step(format!("building {package} for {BARE_METAL}"));
     let mut cmd = cargo(paths);
     cmd.args(["build", "--quiet", "--release", "--target", BARE_METAL, "-p", package]);
+    cmd.arg("--config").arg(remapped(paths));
     run(&mut cmd).with_context(|| format!("{package} does not build"))?;
     Ok(paths.target.join(BARE_METAL).join("release"))
 }
@@ -64,7 +65,23 @@ pub fn cargo(paths: &Paths) -> Command {
     cmd
 }
 
-fn strip(from: &std::path::Path, to: &std::path::Path) -> Result<()> {
-    fs::copy(from, to)?;
-    Ok(())
+/// The flags that keep this machine's paths out of what is built, as cargo's configuration: two
+/// builds in different folders are the same, byte for byte.
+fn remapped(paths: &Paths) -> String {
+    let home = std::env::var_os("HOME").map_or_else(PathBuf::new, PathBuf::from);
+    let cargo_home = std::env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from);
+    let flags: Vec<String> = [(&paths.root, "/ferroxen"), (&cargo_home, "/cargo")]
+        .iter()
+        .map(|(from, to)| format!("'--remap-path-prefix={}={to}'", from.display()))
+        .collect();
+    format!("target.{BARE_METAL}.rustflags=[{}]", flags.join(","))
+}
+
+/// Copies an ELF file without its debugging sections; function names stay.
+fn strip(from: &Path, to: &Path) -> Result<()> {
+    if which("objcopy").is_none() {
+        fs::copy(from, to)?;
+        return Ok(());
+    }
+    run(Command::new("objcopy").arg("--strip-debug").arg(from).arg(to))
 }

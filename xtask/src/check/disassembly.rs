@@ -9,7 +9,17 @@ use crate::process::output;
 
 /// Instructions that save, restore or reset a guest's state as a whole.
 const STATE: &[&str] = &[
-    "fxsave", "fxsave64", "fxrstor", "fxrstor64", "fninit", "fnclex", "ldmxcsr", "stmxcsr", "fldcw", "fnstcw", "fnstsw",
+    "fxsave",
+    "fxsave64",
+    "fxrstor",
+    "fxrstor64",
+    "fninit",
+    "fnclex",
+    "ldmxcsr",
+    "stmxcsr",
+    "fldcw",
+    "fnstcw",
+    "fnstsw",
 ];
 
 /// Fails with the first instructions that touch such a register.

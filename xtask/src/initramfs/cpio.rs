@@ -31,11 +31,6 @@ impl<W: Write> Cpio<W> {
         Self { out, inode: 0, written: 0, names: BTreeSet::new() }
     }
 
-    /// True if `name` was added before.
-    pub fn contains(&self, name: &str) -> bool {
-        self.names.contains(name.trim_start_matches('/'))
-    }
-
     /// A directory, with those above it.
     pub fn dir(&mut self, name: &str) -> io::Result<()> {
         let name = name.trim_start_matches('/').trim_end_matches('/');

@@ -23,8 +23,6 @@ pub enum Suite {
     BookwormBackports,
     /// Debian 11.
     Bullseye,
-    /// Debian 13.
-    Trixie,
 }
 
 impl Suite {
@@ -33,7 +31,6 @@ impl Suite {
             Self::Bookworm => "bookworm",
             Self::BookwormBackports => "bookworm-backports",
             Self::Bullseye => "bullseye",
-            Self::Trixie => "trixie",
         }
     }
 
@@ -48,7 +45,6 @@ impl Suite {
                 ("bookworm-backports", false),
             ],
             Self::Bullseye => &[("bullseye", false), ("bullseye-security", true)],
-            Self::Trixie => &[("trixie", false), ("trixie-security", true)],
         }
     }
 }

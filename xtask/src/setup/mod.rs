@@ -7,6 +7,6 @@ mod parts;
 mod qemu;
 mod system;
 
-pub use parts::{Kernel, KernelChoice, Parts, XenTools};
+pub use parts::{Kernel, KernelChoice, Parts};
 pub use qemu::Qemu;
 pub use system::ensure_test_packages;
