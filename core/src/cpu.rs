@@ -55,7 +55,14 @@ impl CpuMask {
     }
     /// The CPUs, ascending.
     pub fn iter(&self) -> impl Iterator<Item = CpuId> + '_ {
-        (0..MAX_CPUS as u16).map(CpuId).filter(|&cpu| self.has(cpu))
+        self.0.iter().enumerate().flat_map(|(word, &bits)| {
+            let mut left = bits;
+            core::iter::from_fn(move || {
+                let bit = (left != 0).then(|| left.trailing_zeros())?;
+                left &= left.wrapping_sub(1);
+                Some(CpuId((word as u16 * 64).wrapping_add(bit as u16)))
+            })
+        })
     }
     /// The words, CPU 0 in bit 0 of the first.
     pub fn words(&self) -> &[u64] {

@@ -21,6 +21,7 @@ pub mod frame;
 pub mod hypercall;
 pub mod memory;
 pub mod options;
+pub mod paging;
 pub mod platform;
 pub mod pv;
 pub mod sched;

@@ -1,0 +1,51 @@
+//! Why a paging operation did not succeed.
+
+use crate::frame::FrameError;
+use xen_abi::Errno;
+
+/// Why a paging operation did not succeed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PagingError {
+    /// An entry, frame or argument is none that the guest may use there.
+    Invalid,
+    /// The right is missing.
+    NotPermitted,
+    /// The frame is in use as something else.
+    Busy,
+    /// No such domain.
+    NoDomain,
+    /// Guest memory could not be read or written.
+    Fault,
+    /// Unknown command.
+    Unknown,
+    /// Known, but not done for 64-bit PV guests.
+    Unsupported,
+    /// Stopped at a safe point: the same operation again goes on where this one stopped.
+    Interrupted,
+}
+
+impl PagingError {
+    /// The errno that the guest sees. `Interrupted` becomes a continuation before this is asked; where it does not,
+    /// the guest may try again.
+    pub fn errno(self) -> Errno {
+        match self {
+            PagingError::Invalid => Errno::EINVAL,
+            PagingError::NotPermitted => Errno::EPERM,
+            PagingError::Busy => Errno::EBUSY,
+            PagingError::NoDomain => Errno::ESRCH,
+            PagingError::Fault => Errno::EFAULT,
+            PagingError::Unknown => Errno::ENOSYS,
+            PagingError::Unsupported => Errno::EOPNOTSUPP,
+            PagingError::Interrupted => Errno::EAGAIN,
+        }
+    }
+}
+
+impl From<FrameError> for PagingError {
+    fn from(error: FrameError) -> PagingError {
+        match error {
+            FrameError::Busy => PagingError::Busy,
+            FrameError::NotRam | FrameError::NotOwner | FrameError::Overflow => PagingError::Invalid,
+        }
+    }
+}
