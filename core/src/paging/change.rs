@@ -52,7 +52,11 @@ impl<P: Platform> Mmu<'_, P> {
         how: Write,
     ) -> Result<bool, PagingError> {
         let level = table.ty().level();
-        if level == 1 { self.write_l1e(table, index, new, how) } else { self.write_upper(table, level, index, new, how) }
+        if level == 1 {
+            self.write_l1e(table, index, new, how)
+        } else {
+            self.write_upper(table, level, index, new, how)
+        }
     }
 
     #[inline]

@@ -184,7 +184,6 @@ impl<P: Platform> Mmu<'_, P> {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

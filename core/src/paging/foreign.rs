@@ -249,8 +249,7 @@ impl<P: Platform> Mmu<'_, P> {
             self.put(frame);
             return Err(PagingError::Invalid);
         };
-        let result =
-            if guard.ty() == FrameType::L1 { work(self, &guard) } else { Err(PagingError::Invalid) };
+        let result = if guard.ty() == FrameType::L1 { work(self, &guard) } else { Err(PagingError::Invalid) };
         self.frames().unlock_table(guard);
         self.put(frame);
         result
@@ -258,13 +257,7 @@ impl<P: Platform> Mmu<'_, P> {
 
     /// Writes an entry of what was found to be a level-1 table of the domain, and is checked to be one.
     #[inline]
-    pub(super) fn write_l1e_of(
-        &mut self,
-        table: Mfn,
-        index: usize,
-        new: Pte,
-        how: Write,
-    ) -> Result<bool, PagingError> {
+    pub(super) fn write_l1e_of(&mut self, table: Mfn, index: usize, new: Pte, how: Write) -> Result<bool, PagingError> {
         self.with_l1(table, |mmu, guard| mmu.write_entry(guard, index, new, how))
     }
 }

@@ -33,15 +33,7 @@ impl<'a, P: Platform> Mmu<'a, P> {
 
     /// An operation of the running vcpu on the tables of `dom`, mapping frames of `data`.
     pub fn on(ctx: &'a mut Ctx<'_, P>, dom: &'a Domain<P>, data: DomId, io: bool) -> Self {
-        Mmu {
-            hv: ctx.hv,
-            cpu: ctx.cpu,
-            dom,
-            data,
-            io,
-            effects: &mut ctx.effects,
-            parked: &mut ctx.pv.parked_tables,
-        }
+        Mmu { hv: ctx.hv, cpu: ctx.cpu, dom, data, io, effects: &mut ctx.effects, parked: &mut ctx.pv.parked_tables }
     }
 
     #[inline(always)]
@@ -85,8 +77,8 @@ impl<'a, P: Platform> Mmu<'a, P> {
                 loop {
                     match locked.leftover() {
                         Ok(ready) => {
-                            let (flushed, here) =
-                                ready.flush(self.frames(), &self.hv.platform, self.cpu, || self.may_remember(frame.mfn()));
+                            let (flushed, here) = ready
+                                .flush(self.frames(), &self.hv.platform, self.cpu, || self.may_remember(frame.mfn()));
                             if here {
                                 self.flushed_here();
                             }

@@ -106,11 +106,8 @@ fn one<P: Platform>(ctx: &mut Ctx<'_, P>, target: &Target<P>, op: &MmuextOp) -> 
             if !ctx.dom.privileged {
                 return Err(PagingError::NotPermitted);
             }
-            let cpus = if op.cmd == MMUEXT_FLUSH_CACHE {
-                crate::cpu::CpuMask::one(ctx.cpu)
-            } else {
-                ctx.platform().online()
-            };
+            let cpus =
+                if op.cmd == MMUEXT_FLUSH_CACHE { crate::cpu::CpuMask::one(ctx.cpu) } else { ctx.platform().online() };
             ctx.platform().flush_caches(ctx.cpu, &cpus);
             Ok(())
         }

@@ -109,8 +109,7 @@ pub fn pin_root_at_boot<P: Platform>(
     root: Mfn,
 ) -> Result<Maddr, PagingError> {
     let (mut effects, mut parked) = (crate::ctx::Effects::default(), [Mfn(0); 3]);
-    let mut mmu =
-        Mmu { hv, cpu, dom, data: dom.id, io: dom.privileged, effects: &mut effects, parked: &mut parked };
+    let mut mmu = Mmu { hv, cpu, dom, data: dom.id, io: dom.privileged, effects: &mut effects, parked: &mut parked };
     loop {
         match mmu.pin(root, FrameType::L4) {
             Err(PagingError::Interrupted) => {}

@@ -28,15 +28,8 @@ pub fn relinquish_memory<P: Platform>(
     progress: &mut u64,
 ) -> Result<(), PagingError> {
     let mut parked = [Mfn(0); 3];
-    let mut mmu = Mmu {
-        hv: ctx.hv,
-        cpu: ctx.cpu,
-        dom,
-        data: dom.id,
-        io: false,
-        effects: &mut ctx.effects,
-        parked: &mut parked,
-    };
+    let mut mmu =
+        Mmu { hv: ctx.hv, cpu: ctx.cpu, dom, data: dom.id, io: false, effects: &mut ctx.effects, parked: &mut parked };
     if *progress == 0 {
         mmu.drop_vcpu_references();
         *progress = 1;

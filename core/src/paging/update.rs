@@ -10,10 +10,10 @@ use crate::domain::DomId;
 use crate::frame::{FrameRef, FrameType, TableGuard, TypeRef};
 use crate::hypercall::{HypercallResult, Stop};
 use crate::platform::Platform;
-use zerocopy::{FromZeros, IntoBytes};
 use xen_abi::xen::{
     MMU_MACHPHYS_UPDATE, MMU_NORMAL_PT_UPDATE, MMU_PT_UPDATE_NO_TRANSLATE, MMU_PT_UPDATE_PRESERVE_AD, MmuUpdate,
 };
+use zerocopy::{FromZeros, IntoBytes};
 
 /// Marks the count of a continuation: `pdone` holds what was done before.
 pub(super) const PREEMPTED: u64 = 1 << 31;
