@@ -243,3 +243,23 @@ impl StartInfo {
         self.console = zerocopy::transmute!(console);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_32_bit_base_pointer_holds_frames_above_4_gib() {
+        for pfn in [0, 0x1234, 0xf_ffff, 0x10_0000, 0xff_ffff] {
+            assert_eq!(xen_cr3_to_pfn(xen_pfn_to_cr3(pfn)), pfn);
+        }
+        assert_eq!(xen_pfn_to_cr3(0x10_0001), 0x1001);
+    }
+
+    #[test]
+    fn a_64_bit_number_survives_its_looser_alignment() {
+        let n = 0x0123_4567_89ab_cdef;
+        assert_eq!(u64::from(u64_a4::from(n)), n);
+        assert_eq!(align_of::<u64_a4>(), 4);
+    }
+}

@@ -398,3 +398,17 @@ pub const fn XENMEMF_node(node: u32) -> u32 {
 pub const fn XENMEM_resource_ioreq_server_frame_ioreq(n: u64) -> u64 {
     n.wrapping_add(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_node_is_255_and_a_node_survives_the_flags() {
+        assert_eq!(XENMEMF_get_node(0), 0xff);
+        for node in [0, 1, 7, 254] {
+            assert_eq!(XENMEMF_get_node(XENMEMF_node(node)), node);
+        }
+        assert_eq!(XENMEMF_get_address_bits(XENMEMF_node(3) | 32), 32);
+    }
+}

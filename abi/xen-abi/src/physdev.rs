@@ -244,3 +244,75 @@ structs! {
         _pad0: [u16; 0],
     }
 }
+
+/// Which interrupt a `PHYSDEVOP_map_pirq` means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapPirq {
+    /// `MAP_PIRQ_TYPE_GSI`: an interrupt line.
+    Gsi {
+        /// The line's number; negative ones do not exist.
+        index: i32,
+    },
+    /// `MAP_PIRQ_TYPE_MSI`, `_MSI_SEG`: one message of a device.
+    Msi {
+        /// The device.
+        dev: PhysdevPciDevice,
+        /// The MSI-X table entry, where `table_base` is not 0.
+        entry_nr: i32,
+        /// Machine address of the MSI-X table; 0 for MSI.
+        table_base: u64,
+    },
+    /// `MAP_PIRQ_TYPE_MULTI_MSI`: several MSI messages of a device at once.
+    MultiMsi {
+        /// The device.
+        dev: PhysdevPciDevice,
+        /// How many; the count that could be had is written back to `entry_nr`.
+        count: i32,
+    },
+}
+
+impl PhysdevMapPirq {
+    /// What `type` makes of the other fields; `None` for a type that the ABI does not have, or that says nothing.
+    ///
+    /// `domid` and `pirq` (negative: any) are the same for all.
+    #[must_use]
+    pub fn decode(&self) -> Option<MapPirq> {
+        let [bus, _, seg_low, seg_high] = self.bus.to_le_bytes();
+        let [devfn, ..] = self.devfn.to_le_bytes();
+        let seg = u16::from_le_bytes([seg_low, seg_high]);
+        let (entry_nr, table_base) = (self.entry_nr, self.table_base);
+        Some(match self.r#type {
+            MAP_PIRQ_TYPE_GSI => MapPirq::Gsi { index: self.index },
+            MAP_PIRQ_TYPE_MSI => MapPirq::Msi { dev: PhysdevPciDevice { seg: 0, bus, devfn }, entry_nr, table_base },
+            MAP_PIRQ_TYPE_MSI_SEG => MapPirq::Msi { dev: PhysdevPciDevice { seg, bus, devfn }, entry_nr, table_base },
+            MAP_PIRQ_TYPE_MULTI_MSI => MapPirq::MultiMsi { dev: PhysdevPciDevice { seg, bus, devfn }, count: entry_nr },
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_segmented_types_take_the_segment_from_the_high_half_of_bus() {
+        let map = |r#type| PhysdevMapPirq {
+            r#type,
+            bus: 0x0002_0003,
+            devfn: 0x28,
+            entry_nr: 4,
+            table_base: 0xfeb0_0000,
+            index: 9,
+            ..Default::default()
+        };
+        let dev = |seg| PhysdevPciDevice { seg, bus: 3, devfn: 0x28 };
+        let msi = |seg| MapPirq::Msi { dev: dev(seg), entry_nr: 4, table_base: 0xfeb0_0000 };
+        assert_eq!(map(MAP_PIRQ_TYPE_MSI).decode(), Some(msi(0)));
+        assert_eq!(map(MAP_PIRQ_TYPE_MSI_SEG).decode(), Some(msi(2)));
+        assert_eq!(map(MAP_PIRQ_TYPE_MULTI_MSI).decode(), Some(MapPirq::MultiMsi { dev: dev(2), count: 4 }));
+        assert_eq!(map(MAP_PIRQ_TYPE_GSI).decode(), Some(MapPirq::Gsi { index: 9 }));
+        assert_eq!(map(MAP_PIRQ_TYPE_UNKNOWN).decode(), None);
+        assert_eq!(map(-1).decode(), None);
+    }
+}

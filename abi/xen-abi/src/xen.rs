@@ -419,3 +419,60 @@ impl StartInfo {
         self.console = zerocopy::transmute!([console, StartInfoConsoleDom0::default()]);
     }
 }
+
+/// The members of `arg1` and `arg2`; `cmd` says which are meant.
+impl MmuextOp {
+    /// `arg1.mfn`.
+    #[must_use]
+    pub const fn mfn(&self) -> xen_pfn_t {
+        self.arg1
+    }
+
+    /// `arg1.linear_addr`.
+    #[must_use]
+    pub const fn linear_addr(&self) -> u64 {
+        self.arg1
+    }
+
+    /// `arg2.nr_ents`: the low half of the union.
+    #[must_use]
+    pub fn nr_ents(&self) -> u32 {
+        let [low, _high]: [u32; 2] = zerocopy::transmute!(self.arg2);
+        low
+    }
+
+    /// `arg2.vcpumask`: a bitmap of vcpus in the guest's memory.
+    #[must_use]
+    pub const fn vcpumask(&self) -> GuestPtr<u8> {
+        GuestPtr::new(self.arg2)
+    }
+
+    /// `arg2.src_mfn`.
+    #[must_use]
+    pub const fn src_mfn(&self) -> xen_pfn_t {
+        self.arg2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_entries_is_the_low_half_of_its_union() {
+        let op = MmuextOp { arg2: 0xffff_ffff_0000_0200, ..Default::default() };
+        assert_eq!(op.nr_ents(), 0x200);
+    }
+
+    #[test]
+    fn both_consoles_of_start_info_lie_over_the_same_bytes() {
+        let mut info = StartInfo { console: [0xff; 16], ..Default::default() };
+        info.set_console_dom0(StartInfoConsoleDom0 { info_off: 0x800, info_size: 40 });
+        assert_eq!(info.console_dom0(), StartInfoConsoleDom0 { info_off: 0x800, info_size: 40 });
+        assert_eq!(info.console_dom_u().mfn, 40 << 32 | 0x800);
+        assert_eq!(info.console.get(8..), Some(&[0; 8][..]));
+        let console = StartInfoConsoleDomU { mfn: 0x1234, evtchn: 2, ..Default::default() };
+        info.set_console_dom_u(console);
+        assert_eq!(info.console_dom_u(), console);
+    }
+}
