@@ -34,17 +34,39 @@ toolchain_root() {
 	fi
 }
 
+# Runs a long command as root: one line of progress for each package on a terminal, everything in the log.
+toolchain_watched() {
+	tc_log=$FERROXEN_CACHE/setup.log
+	mkdir -p "$FERROXEN_CACHE"
+	tc_tty=0
+	[ -t 2 ] && tc_tty=1
+	{
+		toolchain_root "$@" 2>&1 </dev/null
+		echo "toolchain-exit $?"
+	} | tee -a "$tc_log" | awk -v tty=$tc_tty '
+		/^Get:/ { word = "downloading " $4 "/" $5; got++ }
+		/^Unpacking / { word = "unpacking " $2; unpacked++ }
+		/^Setting up / { word = "setting up " $3; set++ }
+		/^(Get:|Unpacking |Setting up )/ { if (tty) printf "\r\033[K   %.70s", word; fflush() }
+		/^toolchain-exit / { status = $2 }
+		END {
+			if (tty) printf "\r\033[K"
+			if (set) printf "   %d packages set up\n", set
+			exit status
+		}' >&2
+}
+
 # Installs the Debian packages given, all at once, refusing to remove anything.
 toolchain_apt() {
-	tc_try() { toolchain_root apt-get install -y -q --no-install-recommends --no-remove "$@" >&2; }
+	tc_try() { toolchain_watched apt-get install -y -q --no-install-recommends --no-remove "$@"; }
 	# A fresh machine has no package lists.
 	if ! apt-cache show "$@" >/dev/null 2>&1; then
 		toolchain_say 'fetching package lists (apt-get update)'
-		toolchain_root apt-get update -q >&2 || toolchain_fail 'apt-get update failed; check the network'
+		toolchain_watched apt-get update -q || toolchain_fail "apt-get update failed; see $tc_log and the network"
 	fi
 	tc_try "$@" && return 0
-	toolchain_root apt-get update -q >&2
-	tc_try "$@" || toolchain_fail "could not install: $*"
+	toolchain_watched apt-get update -q || true
+	tc_try "$@" || toolchain_fail "could not install $* (see $tc_log)"
 }
 
 # A linker and the C library for programs of this machine.

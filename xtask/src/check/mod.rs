@@ -4,7 +4,7 @@ mod disassembly;
 mod rooms;
 mod unsafety;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::build::{self, BARE_METAL, cargo};
@@ -30,7 +30,10 @@ pub fn main(paths: &Paths, args: &CheckArgs) -> Result<i32> {
             failed.push(name);
         }
     };
-    check("rustfmt", run(cargo(paths).args(["fmt", "--all", "--check"])));
+    check(
+        "rustfmt",
+        run(cargo(paths).args(["fmt", "--all", "--check", "--", "-l"])).context("`cargo fmt` puts that right"),
+    );
     check("dependency direction", rooms::check(paths));
     check("unsafe", unsafety::report(paths));
     if !args.fast {

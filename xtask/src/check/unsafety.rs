@@ -54,6 +54,17 @@ fn occurrences(source: &str) -> usize {
             ('\'', Some('"')) => {
                 chars.next();
             }
+            ('r', Some('#')) => {
+                // A raw string; the next quote with as many signs behind it ends it.
+                let signs = std::iter::from_fn(|| chars.next_if_eq(&'#')).count();
+                if chars.next_if_eq(&'"').is_some() {
+                    while let Some(c) = chars.next() {
+                        if c == '"' && std::iter::from_fn(|| chars.next_if_eq(&'#')).take(signs).count() == signs {
+                            break;
+                        }
+                    }
+                }
+            }
             ('"', _) => {
                 while let Some(c) = chars.next() {
                     match c {
@@ -82,6 +93,8 @@ mod tests {
             let s = "unsafe \" unsafe"; let c = '"';
             unsafe { a() }; unsafe fn f() {}
         "#;
+        let raw = format!("r{0}\"unsafe \" unsafe\"{0} unsafe", "#");
+        assert_eq!(occurrences(&raw), 1);
         assert_eq!(occurrences(source), 2);
     }
 }

@@ -12,7 +12,7 @@ use crate::paths::Paths;
 use crate::process::{output, which};
 use crate::ui;
 
-/// The version below which known emulator faults bite (see docs/decisions/0003).
+/// The version below which known emulator faults bite (see docs/decisions/0003-emulator.md).
 const WANTED_MAJOR: u32 = 10;
 
 /// A `qemu-system-x86_64` that runs here.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::process::{run, which};
+use crate::process::{output, which};
 use crate::ui;
 
 /// A file that shows that a package is there.
@@ -44,12 +44,12 @@ pub fn ensure_test_packages() -> Result<()> {
         bail!("this machine has no apt: install the like of {} and try again", names.join(", "));
     }
     ui::step(format!("installing {}", names.join(" ")));
-    let install = || -> Result<()> {
-        run(as_root()?.args(["apt-get", "install", "-y", "-q", "--no-install-recommends", "--no-remove"]).args(&names))
-    };
-    if install().is_err() {
-        run(as_root()?.args(["apt-get", "update", "-q"]))?;
-        install().with_context(|| {
+    // apt's own words are for the error only.
+    let mut install = as_root()?;
+    install.args(["apt-get", "install", "-y", "-q", "--no-install-recommends", "--no-remove"]).args(&names);
+    if output(&mut install).is_err() {
+        output(as_root()?.args(["apt-get", "update", "-q"])).context("the archive cannot be reached")?;
+        output(&mut install).with_context(|| {
             format!("`apt-get install {}` did not work; run it yourself to see why", names.join(" "))
         })?;
     }
@@ -58,7 +58,7 @@ pub fn ensure_test_packages() -> Result<()> {
 
 /// `env`, run as root: directly, or through sudo.
 fn as_root() -> Result<Command> {
-    let root = crate::process::output(Command::new("id").arg("-u"))?.trim() == "0";
+    let root = output(Command::new("id").arg("-u"))?.trim() == "0";
     let mut cmd = if root {
         Command::new("env")
     } else if which("sudo").is_some() {
