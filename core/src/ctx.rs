@@ -40,8 +40,25 @@ pub struct Effects {
     pub load_descriptor_tables: bool,
     /// Reload the debug registers from `PvState`.
     pub load_debug: bool,
+    /// Make CR0.TS what `pv::TASK_SWITCHED` says.
+    pub load_fpu: bool,
+    /// Load these segment bases.
+    pub segment_bases: SegmentBases,
     /// The vcpu may not go on: ask the scheduler.
     pub reschedule: bool,
+}
+
+/// Segment bases to load into this CPU while the guest's kernel runs (its GS is the active one), in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SegmentBases {
+    /// FS.
+    pub fs: Option<u64>,
+    /// GS of the kernel, the active one.
+    pub gs_kernel: Option<u64>,
+    /// A selector for the user mode's GS, with its base; one that cannot be loaded becomes 0.
+    pub gs_user_selector: Option<u16>,
+    /// GS of the user mode, the inactive one (MSR_SHADOW_GS_BASE).
+    pub gs_user: Option<u64>,
 }
 
 impl Effects {

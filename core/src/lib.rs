@@ -11,6 +11,7 @@ extern crate std;
 
 pub mod access;
 pub mod addr;
+pub mod console;
 pub mod cpu;
 pub mod cpupolicy;
 pub mod ctx;

@@ -72,6 +72,9 @@ pub trait Platform: Sync + Sized + 'static {
     /// interrupts it if it is another one.
     fn kick(&self, cpu: CpuId);
 
+    /// Sends the control domain's bytes to the console's device as they are.
+    fn console_write(&self, bytes: &[u8]);
+
     /// One line for the hypervisor's console and ring.
     fn log(&self, level: Level, text: core::fmt::Arguments<'_>);
 }

@@ -38,6 +38,8 @@ pub struct TestPlatform {
     pub roots: Mutex<[Maddr; CPUS]>,
     /// CPUs that were kicked.
     pub kicks: Mutex<Vec<CpuId>>,
+    /// What the control domain wrote to the console's device.
+    pub console: Mutex<Vec<u8>>,
     /// Console lines.
     pub lines: Mutex<Vec<String>>,
 }
@@ -57,6 +59,7 @@ impl TestPlatform {
             flushes: Mutex::new(Vec::new()),
             roots: Mutex::new([Maddr(0); CPUS]),
             kicks: Mutex::new(Vec::new()),
+            console: Mutex::new(Vec::new()),
             lines: Mutex::new(Vec::new()),
         }
     }
@@ -180,6 +183,10 @@ impl Platform for TestPlatform {
 
     fn kick(&self, cpu: CpuId) {
         self.kicks.lock().unwrap().push(cpu);
+    }
+
+    fn console_write(&self, bytes: &[u8]) {
+        self.console.lock().unwrap().extend(bytes);
     }
 
     fn log(&self, _level: Level, text: core::fmt::Arguments<'_>) {

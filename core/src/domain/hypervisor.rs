@@ -1,8 +1,10 @@
 //! The root from which all of the hypervisor's state is reached.
 
 use super::{DomId, Domain, DomainTable, Vcpu};
+use crate::console::Console;
 use crate::cpu::CpuId;
 use crate::frame::{FrameTable, Freed};
+use crate::hypercall::BuildInfo;
 use crate::memory::{Heap, Machine};
 use crate::platform::Platform;
 use crate::sched::{self, Fair, Scheduler};
@@ -26,6 +28,10 @@ pub struct Hypervisor<P: Platform> {
     pub sched: Fair<P>,
     /// Who handles global VIRQs.
     pub virq_handlers: crate::evtchn::VirqHandlers,
+    /// Console ring and input; set at boot.
+    pub console: Console,
+    /// What guests are told of this build; set at boot.
+    pub build: BuildInfo,
     /// What guests are told of the machine's memory; set at boot.
     pub machine: Machine,
     timers: Vec<Timers>,
@@ -48,6 +54,8 @@ impl<P: Platform> Hypervisor<P> {
             domains: DomainTable::default(),
             sched: Fair::default(),
             virq_handlers: Default::default(),
+            console: Console::default(),
+            build: BuildInfo::default(),
             machine: Machine::default(),
             timers,
         })

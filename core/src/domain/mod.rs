@@ -62,8 +62,30 @@ pub struct Domain<P: Platform> {
     pub pages: PageCount,
     /// Event channels.
     pub events: DomainEvents,
+    /// Its UUID, as its toolstack set it.
+    pub handle: Handle,
     /// The memory map that its toolstack gave it (XENMEM_set_memory_map).
     pub memory_map: MapSlot,
+}
+
+/// A domain's UUID (`xen_domain_handle_t`).
+#[derive(Default)]
+pub struct Handle([AtomicU64; 2]);
+
+impl Handle {
+    /// Its bytes.
+    pub fn get(&self) -> [u8; 16] {
+        let [low, high] = &self.0;
+        let value = u128::from(low.load(Ordering::Relaxed)) | u128::from(high.load(Ordering::Relaxed)) << 64;
+        value.to_le_bytes()
+    }
+    /// Changes it.
+    pub fn set(&self, bytes: [u8; 16]) {
+        let value = u128::from_le_bytes(bytes);
+        let [low, high] = &self.0;
+        low.store((value & u128::from(u64::MAX)) as u64, Ordering::Relaxed);
+        high.store((value >> 64) as u64, Ordering::Relaxed);
+    }
 }
 
 /// A domain's reservation, in frames.
@@ -97,6 +119,7 @@ impl<P: Platform> Domain<P> {
             dying: AtomicBool::new(false),
             pages: PageCount::default(),
             events: DomainEvents::default(),
+            handle: Handle::default(),
             memory_map: MapSlot::default(),
         })
     }

@@ -1,5 +1,23 @@
 //! How a hypercall ends, and (as the modules arrive) the one table that dispatches them.
 
+mod assist;
+mod callback;
+mod console_io;
+pub mod debugreg;
+mod registers;
+#[cfg(test)]
+mod tests;
+mod traps;
+mod version;
+
+pub use assist::{VALID_ASSISTS, vm_assist};
+pub use callback::{callback_op, nmi_op, set_callbacks};
+pub use console_io::{console_io, read_ring};
+pub use debugreg::{get_debugreg, set_debugreg};
+pub use registers::{fpu_taskswitch, set_segment_base, stack_switch};
+pub use traps::{ring3, set_gate, set_trap_table};
+pub use version::{BuildInfo, xen_version};
+
 use crate::platform::Fault;
 use xen_abi::errno::Errno;
 
