@@ -1,0 +1,74 @@
+//! Other vcpus.
+
+use crate::memory::Page;
+use crate::{hypercall, memory, start, trap};
+use xen_abi::arch_x86::{VGCF_IN_KERNEL, VcpuGuestContext};
+use xen_abi::arch_x86_64::{FLAT_KERNEL_CS, FLAT_KERNEL_SS};
+use xen_abi::vcpu::{VCPUOP_initialise, VCPUOP_is_up, VCPUOP_up};
+use xen_abi::xen::__HYPERVISOR_vcpu_op;
+
+static mut CONTEXT: Option<VcpuGuestContext> = None;
+
+/// A `vcpu_op` with an argument at `argument` (0: none).
+pub fn vcpu_op(command: u32, vcpu: u32, argument: u64) -> i64 {
+    hypercall::raw(__HYPERVISOR_vcpu_op, [command.into(), vcpu.into(), argument, 0, 0])
+}
+
+/// Whether a vcpu is there and up; a negative errno when it is not there.
+pub fn is_up(vcpu: u32) -> i64 {
+    vcpu_op(VCPUOP_is_up, vcpu, 0)
+}
+
+#[cfg(target_os = "none")]
+fn entry() -> u64 {
+    unsafe extern "C" {
+        static vcpu_entry: u8;
+    }
+    (&raw const vcpu_entry).addr() as u64
+}
+
+#[cfg(not(target_os = "none"))]
+fn entry() -> u64 {
+    0
+}
+
+/// The context that [`start`] gives to a new vcpu: this one's page tables, a stack of its own, `run(argument)`.
+pub fn context(run: extern "C" fn(u64) -> !, argument: u64) -> &'static mut VcpuGuestContext {
+    // SAFETY: one vcpu prepares others, one after another.
+    let context = unsafe { (*(&raw mut CONTEXT)).insert(VcpuGuestContext::default()) };
+    context.flags = VGCF_IN_KERNEL;
+    for trap in &trap::table()[..32] {
+        context.trap_ctxt[usize::from(trap.vector)] = *trap;
+    }
+    let stack = Page::new();
+    let top = stack.va() + memory::PAGE_SIZE;
+    context.user_regs.rip = entry();
+    context.user_regs.rdi = argument;
+    context.user_regs.rsi = run as *const () as u64;
+    context.user_regs.rsp = top;
+    context.user_regs.rflags = 0x202;
+    context.user_regs.cs = FLAT_KERNEL_CS;
+    context.user_regs.ss = FLAT_KERNEL_SS;
+    context.kernel_ss = FLAT_KERNEL_SS.into();
+    context.kernel_sp = top;
+    let root = memory::p2m((start::info().pt_base - memory::VIRT_BASE) / memory::PAGE_SIZE);
+    context.ctrlreg[3] = xen_abi::arch_x86_64::xen_pfn_to_cr3(root);
+    context.event_callback_eip = trap::event_callback_address();
+    context.failsafe_callback_eip = trap::failsafe_callback_address();
+    context.syscall_callback_eip = trap::syscall_callback_address();
+    context
+}
+
+/// Starts a vcpu in `run(argument)`, which never returns.
+pub fn start(vcpu: u32, run: extern "C" fn(u64) -> !, argument: u64) -> Result<(), i64> {
+    let context = context(run, argument);
+    let at = (&raw mut *context).addr() as u64;
+    match vcpu_op(VCPUOP_initialise, vcpu, at) {
+        0 => {}
+        error => return Err(error),
+    }
+    match vcpu_op(VCPUOP_up, vcpu, 0) {
+        0 => Ok(()),
+        error => Err(error),
+    }
+}
