@@ -1,0 +1,129 @@
+//! Interrupted operations end where uninterrupted ones end.
+
+use super::*;
+
+/// Counts, types and contents of all frames.
+fn picture(world: &TestWorld) -> Vec<(FrameKind, u32, (FrameType, u32), bool, Vec<u64>)> {
+    (0..world.hv.frames.end().0)
+        .map(Mfn)
+        .map(|mfn| {
+            let frames = &world.hv.frames;
+            let words = if frames.owner(mfn).is_some() {
+                world.platform().page(mfn).words().iter().map(|word| word.load(Ordering::Relaxed)).collect()
+            } else {
+                Vec::new()
+            };
+            let (ty, uses) = frames.type_count(mfn);
+            let ty = if uses == 0 { FrameType::None } else { ty };
+            (frames.kind(mfn), frames.references(mfn), (ty, uses), frames.is_pinned(mfn), words)
+        })
+        .collect()
+}
+
+/// Runs the same story with preemption pending after every `polls` safe points.
+fn story(polls: u64) -> (TestWorld, u64) {
+    let world = world();
+    let mut stops = 0;
+    {
+        let mut guest = Guest::new(&world, 1);
+        world.platform().polls_left.store(polls, Ordering::SeqCst);
+        let rearm = || world.platform().polls_left.store(polls, Ordering::SeqCst);
+        let tables = guest.tree();
+        let (second, third) = (guest.tree(), guest.tree());
+        let data = guest.frame();
+        guest.poke(tables[0], 20, Pte::new(second[1], RW));
+        guest.poke(second[1], 77, Pte::new(third[2], RW));
+        guest.poke(second[2], 511, Pte::new(third[3], RW));
+        for l1 in [tables[3], second[3], third[3]] {
+            (0..40).for_each(|i| guest.poke(l1, i * 12, Pte::new(data, if i % 3 == 0 { RO } else { RW })));
+        }
+        let mut run = |guest: &mut Guest<'_>, cmd: u32, arg: u64| {
+            let op = MmuextOp { cmd, arg1: arg, ..Default::default() };
+            world.platform().poke(GUEST_BASE, &op);
+            let mut args = [GUEST_BASE, 1, 0, u64::from(DOMID_SELF), 0, 0];
+            loop {
+                rearm();
+                match guest.call(|ctx| mmuext_op(ctx, Vaddr(args[0]), args[1], Vaddr(args[2]), args[3])) {
+                    Err(Stop::Again(again)) => args = again,
+                    result => return assert_eq!(result, Ok(0)),
+                }
+                stops += 1;
+            }
+        };
+        run(&mut guest, MMUEXT_PIN_L4_TABLE, tables[0].0);
+        run(&mut guest, MMUEXT_NEW_BASEPTR, tables[0].0);
+        run(&mut guest, MMUEXT_PIN_L4_TABLE, third[0].0);
+        // Replacing whole subtrees.
+        rearm();
+        guest.set(tables[0], 20, Pte::new(third[1], RW)).unwrap();
+        rearm();
+        guest.set(tables[0], 20, Pte(0)).unwrap();
+        run(&mut guest, MMUEXT_NEW_BASEPTR, third[0].0);
+        run(&mut guest, MMUEXT_UNPIN_TABLE, tables[0].0);
+        guest.assert_idle(&tables);
+        guest.assert_idle(&second);
+    }
+    (world, stops)
+}
+
+#[test]
+fn a_story_interrupted_at_every_safe_point_ends_like_the_uninterrupted_one() {
+    let (whole, stops) = story(u64::MAX);
+    assert_eq!(stops, 0);
+    let expected = picture(&whole);
+    for polls in 0..8 {
+        let (world, stops) = story(polls);
+        assert!(stops > 0, "{polls}");
+        assert_eq!(picture(&world), expected, "{polls}");
+    }
+}
+
+#[test]
+fn half_validated_tables_give_way_when_the_guest_wants_something_else() {
+    let world = world();
+    let mut guest = Guest::new(&world, 1);
+    let tables = guest.running();
+    let left = guest.tree();
+    let data = guest.frame();
+    guest.poke(left[3], 0, Pte::new(data, RW));
+    guest.poke(left[0], 1, Pte::new(left[1], RW));
+    world.platform().polls_left.store(0, Ordering::SeqCst);
+    let op = MmuextOp { cmd: MMUEXT_PIN_L4_TABLE, arg1: left[0].0, ..Default::default() };
+    world.platform().poke(GUEST_BASE, &op);
+    let again = guest.call(|ctx| mmuext_op(ctx, Vaddr(GUEST_BASE), 1, Vaddr(0), u64::from(DOMID_SELF)));
+    assert!(matches!(again, Err(Stop::Again(_))));
+    // Not continued: the frames are wanted writable instead.
+    world.platform().polls_left.store(u64::MAX, Ordering::SeqCst);
+    for (at, mfn) in left.into_iter().enumerate() {
+        guest.set(tables[3], at, Pte::new(mfn, RW)).unwrap();
+        assert_eq!(guest.type_of(mfn), (FrameType::Writable, 1));
+    }
+    guest.assert_idle(&[data]);
+}
+
+#[test]
+fn a_refusal_found_late_undoes_what_was_done_before_in_steps() {
+    let world = world();
+    let mut guest = Guest::new(&world, 1);
+    let (tables, other) = (guest.tree(), guest.tree());
+    guest.poke(tables[0], 1, Pte::new(other[1], RW));
+    guest.poke(other[2], 9, Pte::new(other[3], RW | PAT_OR_PSE));
+    world.platform().polls_left.store(0, Ordering::SeqCst);
+    assert_eq!(guest.ext(MMUEXT_PIN_L4_TABLE, tables[0].0, 0), EINVAL);
+    // The next operation, whatever it is, finishes the undoing.
+    assert_eq!(guest.update(&[]).0, Ok(0));
+    guest.assert_idle(&tables);
+    guest.assert_idle(&other);
+}
+
+#[test]
+fn every_operation_of_a_batch_is_counted_once_across_interruptions() {
+    let world = world();
+    let mut guest = Guest::new(&world, 1);
+    let tables = guest.running();
+    let page = guest.frame();
+    let requests: Vec<_> = (0..100).map(|i| (at(tables[3], i), Pte::new(page, RW).0)).collect();
+    world.platform().polls_left.store(0, Ordering::SeqCst);
+    assert_eq!(guest.update(&requests), (Ok(0), 100));
+    assert_eq!(guest.type_of(page), (FrameType::Writable, 100));
+}
