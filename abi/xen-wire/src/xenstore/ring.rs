@@ -55,6 +55,11 @@ impl ConnError {
 /// Announces the daemon's features, as it must before it moves any byte.
 pub fn announce<M: RingMemory>(mem: &M) {
     mem.store_u32(ERROR, ConnError::None.as_u32());
+    announce_features(mem);
+}
+
+/// Announces the features alone, on a ring that is in use.
+pub fn announce_features<M: RingMemory>(mem: &M) {
     mem.store_u32(SERVER_FEATURES, XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR);
 }
 

@@ -1,0 +1,567 @@
+//! The daemon's loop: whoever is ready gets a turn, then what waits is delivered.
+
+use crate::durable::Durable;
+use crate::engine::{Happening, SOCKET_QUEUE_PAUSE, Todo};
+use crate::journal::{CHUNK_MAX, StoreError};
+use crate::keeper::{self, ToDaemon, ToKeeper};
+use crate::listen::{self, Listener};
+use crate::pump::{Gave, Pipe, Pump, Took};
+use crate::rings::{self, DomainEvent, DomainTransport};
+use crate::state::{ConnId, Peer, QuotaKind, Quotas};
+use crate::throttle::{Limits, LogLimiter, Throttle, Why};
+use anyhow::Context as _;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use rustix::net::{RecvFlags, SendFlags};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use tracing::{error, info, warn};
+use xen_wire::xenstore::ring::ConnError;
+
+const CONTROL: Token = Token(usize::MAX - 1);
+const DOMAINS: Token = Token(usize::MAX - 2);
+const LISTENERS: usize = usize::MAX - 8;
+
+/// The same complaint about the same domain is written once in this time.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// What the daemon needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The directory of the sockets, for a daemon without a supervisor.
+    pub run_dir: PathBuf,
+    /// The directory of snapshot and journal.
+    pub state_dir: PathBuf,
+    /// Quotas of a new store.
+    pub quotas: Quotas,
+    /// Limits on every domain's rate.
+    pub limits: Limits,
+    /// Written once clients can connect, by a daemon without a supervisor.
+    pub pid_file: Option<PathBuf>,
+}
+
+struct Client {
+    socket: OwnedFd,
+    readable: bool,
+    writable: bool,
+    gone: bool,
+}
+
+/// The running daemon.
+pub struct Daemon<T: DomainTransport> {
+    durable: Durable,
+    pump: Pump,
+    poll: Poll,
+    transport: T,
+    clients: BTreeMap<u64, Client>,
+    /// Clients that may have input, in the order of their turns.
+    turns: VecDeque<u64>,
+    rings: BTreeSet<u16>,
+    /// Connections with bytes that wait.
+    unsent: BTreeSet<ConnId>,
+    control: Option<OwnedFd>,
+    to_keeper: VecDeque<ToKeeper>,
+    listeners: Vec<Listener>,
+    last_client: u64,
+    throttle: Throttle,
+    throttled: LogLimiter<(u16, Why)>,
+    quota_log: LogLimiter<(u16, QuotaKind)>,
+    start: Instant,
+    trace: bool,
+}
+
+impl<T: DomainTransport> Daemon<T> {
+    /// Brings back the state, and takes over what the keeper (at `control`) kept. Without a keeper the daemon
+    /// listens itself, and its clients' connections die with it.
+    pub fn new(config: &Config, control: Option<OwnedFd>, transport: T) -> anyhow::Result<Self> {
+        let durable = Durable::open(&config.state_dir, &config.quotas)?;
+        let mut this = Daemon {
+            durable,
+            pump: Pump::Direct,
+            poll: Poll::new().context("cannot make an epoll")?,
+            transport,
+            clients: BTreeMap::new(),
+            turns: VecDeque::new(),
+            rings: BTreeSet::new(),
+            unsent: BTreeSet::new(),
+            control: None,
+            to_keeper: VecDeque::new(),
+            listeners: Vec::new(),
+            last_client: 0,
+            throttle: Throttle::new(config.limits),
+            throttled: LogLimiter::new(LOG_EVERY),
+            quota_log: LogLimiter::new(LOG_EVERY),
+            start: Instant::now(),
+            trace: false,
+        };
+        this.last_client = this.known_clients().last().copied().unwrap_or(0);
+        match control {
+            Some(control) => this.take_over(control)?,
+            None => {
+                this.listeners = listen::bind(&config.run_dir)?;
+                this.listen()?;
+                listen::ready(config.pid_file.as_deref())?;
+            }
+        }
+        this.reconcile_clients()?;
+        this.reattach_domains()?;
+        this.work()?;
+        Ok(this)
+    }
+
+    fn known_clients(&self) -> Vec<u64> {
+        self.durable.engine().state().connections().filter(|c| c.as_domain().is_none()).map(|c| c.0).collect()
+    }
+
+    fn listen(&mut self) -> anyhow::Result<()> {
+        for (i, l) in self.listeners.iter().enumerate() {
+            let fd = l.socket.as_raw_fd();
+            self.poll.registry().register(&mut SourceFd(&fd), Token(LISTENERS + i), Interest::READABLE)?;
+        }
+        Ok(())
+    }
+
+    fn take_over(&mut self, control: OwnedFd) -> anyhow::Result<()> {
+        loop {
+            let message = keeper::receive::<ToDaemon>(&control, RecvFlags::empty())
+                .context("cannot hear the supervisor")?
+                .context("the supervisor is gone")?;
+            match message {
+                (ToDaemon::Pipes, fds) => {
+                    let [a, b, c, d]: [OwnedFd; 4] =
+                        fds.try_into().map_err(|_| anyhow::anyhow!("four pipe ends were expected"))?;
+                    let (input, output) = (Pipe { reader: a, writer: b }, Pipe { reader: c, writer: d });
+                    self.pump = Pump::Piped(input, output);
+                    // Before anything else goes into the journal.
+                    self.pump.settle(&mut self.durable).context("cannot settle what was under way")?;
+                }
+                (ToDaemon::Listener(read_only), fds) => {
+                    self.listeners.extend(fds.into_iter().map(|socket| Listener { socket, read_only }));
+                }
+                (ToDaemon::Client(id, read_only), fds) => {
+                    for socket in fds {
+                        self.add_client(id, read_only, socket)?;
+                    }
+                }
+                (ToDaemon::Stored(_), _) => {}
+                (ToDaemon::Ready, _) => break,
+            }
+        }
+        let fd = control.as_raw_fd();
+        self.poll.registry().register(&mut SourceFd(&fd), CONTROL, Interest::READABLE)?;
+        self.control = Some(control);
+        Ok(())
+    }
+
+    /// A client's connection, new or kept by the keeper.
+    fn add_client(&mut self, id: u64, read_only: bool, socket: OwnedFd) -> anyhow::Result<()> {
+        let conn = ConnId(id);
+        let state = self.durable.engine().state();
+        if !state.connected(conn) {
+            if id <= self.last_client {
+                // It ended, and the keeper was not told any more.
+                self.to_keeper.push_back(ToKeeper::Forget(id));
+                return Ok(());
+            }
+            self.last_client = id;
+            self.durable.happened(&Happening::Connected(conn, Peer { domid: 0, read_only }))?;
+        }
+        let fd = socket.as_raw_fd();
+        let token = Token(usize::try_from(id)?);
+        self.poll.registry().register(&mut SourceFd(&fd), token, Interest::READABLE | Interest::WRITABLE)?;
+        self.clients.insert(id, Client { socket, readable: true, writable: true, gone: false });
+        self.turns.push_back(id);
+        Ok(())
+    }
+
+    /// Connections that the state knows and nobody kept.
+    fn reconcile_clients(&mut self) -> Result<(), StoreError> {
+        for id in self.known_clients() {
+            if !self.clients.contains_key(&id) {
+                self.durable.happened(&Happening::Closed(ConnId(id)))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn reattach_domains(&mut self) -> Result<(), StoreError> {
+        let domains: Vec<_> = self.durable.engine().state().domains().map(|(id, d)| (id, d.gfn, d.port)).collect();
+        for (domid, gfn, port) in domains {
+            match self.transport.connect(domid, gfn, port) {
+                Ok(()) => {
+                    if let Some(page) = self.transport.page(domid) {
+                        rings::settle(&mut self.durable, domid, page)?;
+                    }
+                    self.rings.insert(domid);
+                    self.unsent.insert(ConnId::domain(domid));
+                }
+                Err(e) => {
+                    warn!("domain {domid} cannot be reached any more ({e}): releasing it");
+                    self.durable.happened(&Happening::Gone(domid))?;
+                }
+            }
+        }
+        if let Some((gfn, port)) = self.transport.control_domain()
+            && !self.durable.engine().state().domains().any(|(id, _)| id == 0)
+        {
+            match self.transport.connect(0, gfn, port) {
+                Ok(()) => {
+                    let base = self.transport.page(0).map_or((0, 0), rings::base);
+                    self.durable.happened(&Happening::ControlDomain(gfn, port, base))?;
+                    self.rings.insert(0);
+                }
+                Err(e) => error!("the control domain's ring cannot be mapped: {e}"),
+            }
+        }
+        if let Some(fd) = self.transport.fd() {
+            let fd = fd.as_raw_fd();
+            if let Err(e) = self.poll.registry().register(&mut SourceFd(&fd), DOMAINS, Interest::READABLE) {
+                error!("event channels cannot be waited for: {e}");
+            }
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// Runs until it fails. (Nothing needs to be saved at the end.)
+    pub fn run(&mut self) -> anyhow::Result<()> {
+        let mut events = Events::with_capacity(256);
+        let mut timeout = Some(Duration::ZERO);
+        loop {
+            match self.poll.poll(&mut events, timeout) {
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                other => other.context("waiting failed")?,
+            }
+            for event in &events {
+                match event.token() {
+                    CONTROL => self.hear_keeper()?,
+                    DOMAINS => self.hear_domains()?,
+                    Token(t) if t >= LISTENERS => self.accept(t - LISTENERS)?,
+                    Token(t) => {
+                        if let Some(c) = self.clients.get_mut(&(t as u64)) {
+                            c.writable |= event.is_writable();
+                            if (event.is_readable() || event.is_read_closed() || event.is_error()) && !c.readable {
+                                c.readable = true;
+                                self.turns.push_back(t as u64);
+                            }
+                            if event.is_writable() {
+                                let id = ConnId(t as u64);
+                                if self.durable.engine().out(id).is_some_and(|o| !o.is_empty()) {
+                                    self.unsent.insert(id);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            timeout = match self.step() {
+                Ok(timeout) => timeout,
+                Err(e) => {
+                    // A full disk: nothing is taken until there is room again, and nothing is lost.
+                    error!("requests wait: {e}");
+                    std::thread::sleep(Duration::from_millis(200));
+                    Some(Duration::ZERO)
+                }
+            };
+        }
+    }
+
+    /// One round. Returns how long to wait at most for the next event.
+    fn step(&mut self) -> Result<Option<Duration>, StoreError> {
+        // Before the round, so that what it delivers is seen by the turns.
+        self.deliver()?;
+        let mut again = Vec::new();
+        for _ in 0..self.turns.len() {
+            let Some(id) = self.turns.pop_front() else { break };
+            self.durable.make_room()?;
+            if self.turn(id)? {
+                again.push(id);
+            }
+            self.work()?;
+        }
+        self.turns.extend(again);
+        let wait = self.ring_turns()?;
+        self.deliver()?;
+        self.tell_keeper();
+        if !self.turns.is_empty() {
+            let all_paused = self.turns.iter().all(|id| !self.durable.engine().wants_input(ConnId(*id)));
+            if !all_paused {
+                return Ok(Some(Duration::ZERO));
+            }
+        }
+        let keeper_busy = (!self.to_keeper.is_empty()).then(|| Duration::from_millis(10));
+        Ok([wait, keeper_busy].into_iter().flatten().min())
+    }
+
+    /// A client's turn. Returns whether it may have more.
+    fn turn(&mut self, id: u64) -> Result<bool, StoreError> {
+        let conn = ConnId(id);
+        let Some(client) = self.clients.get_mut(&id) else { return Ok(false) };
+        if !self.durable.engine().wants_input(conn) {
+            // Paused, for a ring to be mapped or because the client does not read: it stays in line.
+            return Ok(!client.gone);
+        }
+        match self.pump.take(&mut self.durable, conn, client.socket.as_fd(), CHUNK_MAX) {
+            // A chunk shorter than the pipe has slots cannot have been cut off by the pipe.
+            Ok(Took::Some(n)) => {
+                client.readable = n >= 200;
+                Ok(client.readable)
+            }
+            Ok(Took::Nothing) => {
+                client.readable = false;
+                Ok(false)
+            }
+            Ok(Took::Gone) => {
+                client.gone = true;
+                self.close(conn)?;
+                Ok(false)
+            }
+            Err(e) => {
+                warn!("connection {id}: {e}");
+                client.gone = true;
+                self.close(conn)?;
+                Ok(false)
+            }
+        }
+    }
+
+    fn close(&mut self, conn: ConnId) -> Result<(), StoreError> {
+        // Whoever closed only its sending side still gets what it asked for, as far as it takes it at once.
+        if let Some(c) = self.clients.get(&conn.0) {
+            let _ = self.pump.give(&mut self.durable, conn, c.socket.as_fd());
+        }
+        self.durable.happened(&Happening::Closed(conn))?;
+        if let Some(c) = self.clients.remove(&conn.0) {
+            let fd = c.socket.as_raw_fd();
+            let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
+            self.to_keeper.push_back(ToKeeper::Forget(conn.0));
+        }
+        self.unsent.remove(&conn);
+        Ok(())
+    }
+
+    /// Every ring's turn, as far as the limits allow. Returns when the next one may have it.
+    fn ring_turns(&mut self) -> Result<Option<Duration>, StoreError> {
+        let mut next: Option<Duration> = None;
+        let mut busy = BTreeSet::new();
+        for domid in std::mem::take(&mut self.rings) {
+            let now = self.now();
+            if let Some((wait, why)) = self.throttle.wait(domid, now) {
+                if let Some(left_out) = self.throttled.allow((domid, why), now) {
+                    let what = match why {
+                        Why::Rate => "sends too many requests",
+                        Why::Conflicts => "makes transactions of others fail",
+                    };
+                    warn!("domain {domid} {what}: held back ({left_out} like this not shown)");
+                }
+                next = Some(next.map_or(wait, |n| n.min(wait)));
+                busy.insert(domid);
+                continue;
+            }
+            self.durable.make_room()?;
+            let Some(page) = self.transport.page(domid) else { continue };
+            let conn = ConnId::domain(domid);
+            let before = self.durable.engine().requests(conn);
+            let more = rings::take(&mut self.durable, domid, page)?;
+            let spent = self.durable.engine().requests(conn).saturating_sub(before);
+            self.throttle.spent(domid, spent, now);
+            if more {
+                self.transport.notify(domid);
+                // It may have put more there meanwhile.
+                busy.insert(domid);
+                next = Some(Duration::ZERO);
+            }
+            self.unsent.insert(conn);
+            self.work()?;
+        }
+        self.rings.extend(busy);
+        Ok(next)
+    }
+
+    /// Delivers what waits, to whoever can take it.
+    fn deliver(&mut self) -> Result<(), StoreError> {
+        for conn in std::mem::take(&mut self.unsent) {
+            // Deliveries are journalled too.
+            self.durable.make_room()?;
+            match conn.as_domain() {
+                Some(domid) => {
+                    if let Some(page) = self.transport.page(domid)
+                        && rings::give(&mut self.durable, domid, page)?
+                    {
+                        self.transport.notify(domid);
+                    }
+                }
+                None => {
+                    let Some(c) = self.clients.get_mut(&conn.0).filter(|c| c.writable) else { continue };
+                    match self.pump.give(&mut self.durable, conn, c.socket.as_fd()) {
+                        Ok(Gave::All) => {}
+                        Ok(Gave::Full) => c.writable = false,
+                        Ok(Gave::Gone) => self.close(conn)?,
+                        Err(e) => {
+                            warn!("connection {}: {e}", conn.0);
+                            self.close(conn)?;
+                        }
+                    }
+                }
+            }
+        }
+        self.work()
+    }
+
+    /// Does what the engine asks for.
+    fn work(&mut self) -> Result<(), StoreError> {
+        while !self.durable.todo.is_empty() {
+            for todo in std::mem::take(&mut self.durable.todo) {
+                self.perform(todo)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, todo: Todo) -> Result<(), StoreError> {
+        match todo {
+            Todo::Flush(conn) => {
+                self.unsent.insert(conn);
+            }
+            Todo::Close(conn, why) => match conn.as_domain() {
+                Some(domid) => {
+                    warn!("domain {domid} broke the protocol ({why:?}): its ring is dead until it asks for a reset");
+                    if let Some(page) = self.transport.page(domid) {
+                        rings::cut_off(page, why);
+                    }
+                    self.transport.notify(domid);
+                }
+                None => {
+                    let reason = if why == ConnError::Comm { "it does not read" } else { "a payload above 4096 bytes" };
+                    warn!("closing connection {}: {reason}", conn.0);
+                    self.close(conn)?;
+                }
+            },
+            Todo::ConnectRing(requester, domid, gfn, port) => {
+                let result = self.transport.connect(domid, gfn, port);
+                let result = match result {
+                    Ok(()) => Ok(self.transport.page(domid).map_or((0, 0), rings::base)),
+                    Err(e) => Err(e.name().to_owned()),
+                };
+                if result.is_ok() {
+                    self.rings.insert(domid);
+                }
+                self.durable.happened(&Happening::Ring(requester, result))?;
+            }
+            Todo::DisconnectRing(domid) => {
+                self.transport.disconnect(domid);
+                self.rings.remove(&domid);
+                self.throttle.forget(domid);
+            }
+            Todo::QuotaHit(domid, quota, limit) => {
+                if let Some(left_out) = self.quota_log.allow((domid, quota), self.start.elapsed()) {
+                    warn!(
+                        "domain {domid} hit its quota {} ({limit}: {}); {left_out} like this not shown",
+                        quota.name(),
+                        quota.meaning()
+                    );
+                }
+            }
+            Todo::Blame(domid) => {
+                let now = self.now();
+                self.throttle.blame(domid, now);
+            }
+            Todo::Log(line) => info!("{line}"),
+            Todo::Trace(on) => {
+                self.trace = on;
+                info!("log of connections {}", if on { "on" } else { "off" });
+            }
+        }
+        Ok(())
+    }
+
+    fn hear_domains(&mut self) -> Result<(), StoreError> {
+        let mut events = Vec::new();
+        self.transport.poll(&mut events);
+        for event in events {
+            match event {
+                DomainEvent::Ring(domid) => {
+                    self.rings.insert(domid);
+                    self.unsent.insert(ConnId::domain(domid));
+                }
+                DomainEvent::Shutdown(domid) => self.durable.happened(&Happening::Shutdown(domid))?,
+                DomainEvent::Gone(domid) => self.durable.happened(&Happening::Gone(domid))?,
+            }
+        }
+        self.work()
+    }
+
+    fn hear_keeper(&mut self) -> anyhow::Result<()> {
+        while let Some(control) = &self.control {
+            match keeper::receive::<ToDaemon>(control, RecvFlags::DONTWAIT) {
+                Ok(Some((ToDaemon::Client(id, read_only), fds))) => {
+                    for socket in fds {
+                        self.add_client(id, read_only, socket)?;
+                        self.note(&format!("connection {id} opened"));
+                    }
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    warn!("the supervisor is gone: accepting clients alone, they would not survive this daemon");
+                    let fd = control.as_raw_fd();
+                    let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
+                    self.control = None;
+                    self.listen()?;
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(e) => return Err(e).context("cannot hear the supervisor"),
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_keeper(&mut self) {
+        let Some(control) = &self.control else {
+            self.to_keeper.clear();
+            return;
+        };
+        while let Some(message) = self.to_keeper.front() {
+            match keeper::send(control, message, &[], SendFlags::DONTWAIT) {
+                Ok(()) => {
+                    self.to_keeper.pop_front();
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return,
+                // That it is gone, `hear_keeper` finds out.
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn accept(&mut self, listener: usize) -> anyhow::Result<()> {
+        while let Some(l) = self.listeners.get(listener) {
+            let read_only = l.read_only;
+            match listen::accept(&l.socket) {
+                Ok(Some(socket)) => {
+                    let id = self.last_client + 1;
+                    self.add_client(id, read_only, socket)?;
+                    self.note(&format!("connection {id} opened"));
+                }
+                Ok(None) => break,
+                Err(e) => {
+                    error!("cannot accept a client: {e}");
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&self, line: &str) {
+        if self.trace {
+            info!("{line}");
+        }
+    }
+}
+
+// The queue pauses a socket well before it is closed.
+const _: () = assert!(SOCKET_QUEUE_PAUSE < crate::engine::SOCKET_QUEUE_MAX);

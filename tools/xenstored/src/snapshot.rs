@@ -1,0 +1,250 @@
+//! An engine as bytes and back. Trees that share nodes share them again after loading, so that an open
+//! transaction costs no more after a restart than before.
+
+use crate::engine::{Engine, Stream};
+use crate::state::transaction::Transaction;
+use crate::state::{Conn, ConnId, Domain, NodeCounts, Peer, PendingRing, Quotas, State, Watch};
+use crate::tree::{Children, Node, Tree, Value};
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use xen_wire::xenstore::{Access, Perm, PermList};
+
+/// Changes whenever the layout does.
+const VERSION: u32 = 1;
+
+/// A snapshot that cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// Not the bytes that were written.
+    #[error("the snapshot is damaged: {0}")]
+    Damaged(&'static str),
+    /// Not decodable.
+    #[error("the snapshot cannot be decoded: {0}")]
+    Decode(#[from] postcard::Error),
+    /// Written by another version of the daemon.
+    #[error("the snapshot has version {0}, this daemon reads {VERSION}")]
+    Version(u32),
+}
+
+type RawPerms = Vec<(u8, u16)>;
+
+#[derive(Serialize, Deserialize)]
+struct RawNode {
+    name: CompactString,
+    value: Value,
+    perms: u32,
+    children: Vec<u32>,
+    generation: u64,
+    list_generation: u64,
+    writer: u16,
+    list_writer: u16,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RawTransaction {
+    base: u32,
+    tree: u32,
+    reads: BTreeMap<Box<str>, u8>,
+    dirty: Vec<(Box<str>, u8)>,
+    delta: Vec<(u16, i64)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RawConn {
+    peer: Peer,
+    watches: BTreeMap<u64, Watch>,
+    transactions: BTreeMap<u32, RawTransaction>,
+    last_transaction: u32,
+    pending: Option<PendingRing>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Raw {
+    version: u32,
+    perms: Vec<RawPerms>,
+    /// Children stand before their parents.
+    nodes: Vec<RawNode>,
+    root: u32,
+    clock: u64,
+    counts: NodeCounts,
+    quotas: Quotas,
+    conns: BTreeMap<ConnId, RawConn>,
+    domains: BTreeMap<u16, Domain>,
+    introduce_perms: RawPerms,
+    release_perms: RawPerms,
+    last_watch: u64,
+    streams: BTreeMap<ConnId, Stream>,
+}
+
+fn raw_perms(perms: &[Perm]) -> RawPerms {
+    perms.iter().map(|p| (p.access as u8, p.domid)).collect()
+}
+
+fn cooked_perms(raw: &[(u8, u16)]) -> PermList {
+    let access = |a| match a {
+        1 => Access::Read,
+        2 => Access::Write,
+        3 => Access::Both,
+        _ => Access::None,
+    };
+    raw.iter().map(|(a, d)| Perm::new(access(*a), *d)).collect()
+}
+
+/// Gives every node and permission list that it meets a number, once.
+#[derive(Default)]
+struct Numbering {
+    nodes: Vec<RawNode>,
+    node_of: HashMap<*const Node, u32>,
+    perms: Vec<RawPerms>,
+    perms_of: HashMap<Vec<(u8, u16)>, u32>,
+}
+
+impl Numbering {
+    fn perms(&mut self, perms: &[Perm]) -> u32 {
+        let raw = raw_perms(perms);
+        let next = index(self.perms.len());
+        *self.perms_of.entry(raw).or_insert_with_key(|raw| {
+            self.perms.push(raw.clone());
+            next
+        })
+    }
+
+    /// Children first, without recursion: depth is a guest's choice.
+    fn tree(&mut self, tree: &Tree) -> u32 {
+        let mut stack = vec![(tree.root(), false)];
+        while let Some((node, children_done)) = stack.pop() {
+            if self.node_of.contains_key(&Arc::as_ptr(node)) {
+                continue;
+            }
+            if !children_done {
+                stack.push((node, true));
+                stack.extend(node.children.iter().map(|c| (c, false)));
+                continue;
+            }
+            let children = node.children.iter().filter_map(|c| self.node_of.get(&Arc::as_ptr(c)).copied()).collect();
+            let raw = RawNode {
+                name: node.name.clone(),
+                value: node.value.clone(),
+                perms: self.perms(&node.perms),
+                children,
+                generation: node.generation,
+                list_generation: node.list_generation,
+                writer: node.writer,
+                list_writer: node.list_writer,
+            };
+            self.node_of.insert(Arc::as_ptr(node), index(self.nodes.len()));
+            self.nodes.push(raw);
+        }
+        self.node_of.get(&Arc::as_ptr(tree.root())).copied().unwrap_or(0)
+    }
+}
+
+fn index(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// The engine as bytes.
+pub fn save(engine: &Engine) -> Result<Vec<u8>, SnapshotError> {
+    let state = &engine.state;
+    let mut numbering = Numbering::default();
+    let root = numbering.tree(&state.tree);
+    let mut conns = BTreeMap::new();
+    for (id, c) in &state.conns {
+        let mut transactions = BTreeMap::new();
+        for (n, t) in &c.transactions {
+            let raw = RawTransaction {
+                base: numbering.tree(&t.base),
+                tree: numbering.tree(&t.tree),
+                reads: t.reads.clone(),
+                dirty: t.dirty.clone(),
+                delta: t.delta.to_vec(),
+            };
+            transactions.insert(*n, raw);
+        }
+        let raw = RawConn {
+            peer: c.peer,
+            watches: c.watches.clone(),
+            transactions,
+            last_transaction: c.last_transaction,
+            pending: c.pending.clone(),
+        };
+        conns.insert(*id, raw);
+    }
+    let raw = Raw {
+        version: VERSION,
+        perms: numbering.perms,
+        nodes: numbering.nodes,
+        root,
+        clock: state.clock,
+        counts: state.counts.clone(),
+        quotas: state.quotas.clone(),
+        conns,
+        domains: state.domains.clone(),
+        introduce_perms: raw_perms(&state.introduce_perms),
+        release_perms: raw_perms(&state.release_perms),
+        last_watch: state.last_watch,
+        streams: engine.streams.clone(),
+    };
+    Ok(postcard::to_stdvec(&raw)?)
+}
+
+/// The engine from bytes.
+pub fn load(bytes: &[u8]) -> Result<Engine, SnapshotError> {
+    let (version, _) = postcard::take_from_bytes::<u32>(bytes)?;
+    if version != VERSION {
+        return Err(SnapshotError::Version(version));
+    }
+    let raw: Raw = postcard::from_bytes(bytes)?;
+    let perms: Vec<Arc<[Perm]>> = raw.perms.iter().map(|p| cooked_perms(p).into()).collect();
+    let mut nodes: Vec<Arc<Node>> = Vec::with_capacity(raw.nodes.len());
+    for n in raw.nodes {
+        let mut children = Vec::with_capacity(n.children.len());
+        for c in n.children {
+            children.push(nodes.get(c as usize).ok_or(SnapshotError::Damaged("a child that is not there"))?.clone());
+        }
+        nodes.push(Arc::new(Node {
+            name: n.name,
+            value: n.value,
+            perms: perms.get(n.perms as usize).ok_or(SnapshotError::Damaged("permissions that are not there"))?.clone(),
+            children: Children::from_sorted(children),
+            generation: n.generation,
+            list_generation: n.list_generation,
+            writer: n.writer,
+            list_writer: n.list_writer,
+        }));
+    }
+    let tree = |i: u32| -> Result<Tree, SnapshotError> {
+        let root = nodes.get(i as usize).ok_or(SnapshotError::Damaged("a root that is not there"))?;
+        Ok(Tree::from_root(root.clone()))
+    };
+    let mut state = State::new(raw.quotas);
+    state.tree = tree(raw.root)?;
+    state.clock = raw.clock;
+    state.counts = raw.counts;
+    state.domains = raw.domains;
+    state.introduce_perms = cooked_perms(&raw.introduce_perms);
+    state.release_perms = cooked_perms(&raw.release_perms);
+    state.last_watch = raw.last_watch;
+    state.conns.clear();
+    for (id, c) in raw.conns {
+        let mut transactions = BTreeMap::new();
+        for (n, t) in c.transactions {
+            let index = t.dirty.iter().enumerate().map(|(i, (p, _))| (p.clone(), i)).collect();
+            let (base, tree) = (tree(t.base)?, tree(t.tree)?);
+            let delta = t.delta.into_iter().collect();
+            transactions.insert(n, Transaction { base, tree, reads: t.reads, dirty: t.dirty, index, delta });
+        }
+        let conn = Conn {
+            peer: c.peer,
+            watches: c.watches,
+            transactions,
+            last_transaction: c.last_transaction,
+            pending: c.pending,
+        };
+        state.conns.insert(id, conn);
+    }
+    state.reindex();
+    Ok(Engine::from_parts(state, raw.streams))
+}
