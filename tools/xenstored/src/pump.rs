@@ -14,6 +14,16 @@ use rustix::pipe::{PipeFlags, SpliceFlags};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+/// Where a test lets the daemon die; nothing in a real one.
+#[cfg(not(test))]
+#[inline]
+#[allow(clippy::unnecessary_wraps)]
+const fn point() -> io::Result<()> {
+    Ok(())
+}
+#[cfg(test)]
+use tests::point;
+
 /// A pipe.
 #[derive(Debug)]
 pub struct Pipe {
@@ -105,14 +115,20 @@ impl Pump {
                 Err(e) => took_error(e),
             },
             Pump::Piped(pipe, _) => {
+                point()?;
                 d.journal().in_begin(id);
+                point()?;
                 let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
                 match rustix::pipe::splice(socket, None, &pipe.writer, None, max, flags) {
                     Ok(0) => Ok(Took::Gone),
                     Ok(n) => {
+                        point()?;
                         d.journal().in_filled(n);
+                        point()?;
                         pipe.read_exact(d.input_space(n))?;
+                        point()?;
                         d.input(id, n);
+                        point()?;
                         Ok(Took::Some(n))
                     }
                     Err(e) => took_error(e),
@@ -136,23 +152,31 @@ impl Pump {
                     }
                 }
                 Pump::Piped(_, pipe) => {
+                    point()?;
                     d.journal().out_begin(id, pos, want);
+                    point()?;
                     let filled = rustix::io::write(&pipe.writer, chunk)?;
+                    point()?;
                     if filled < want {
                         d.journal().out_begin(id, pos, filled);
                     }
                     d.journal().out_stage(OutStage::Draining);
+                    point()?;
                     let (sent, ended) = empty_into(&pipe.reader, socket, filled);
                     (sent, if filled < want && ended.is_none() { Some(Errno::INTR) } else { ended })
                 }
             };
+            point()?;
             if sent > 0 {
                 d.delivered(id, pos + sent as u64);
             }
             if let Pump::Piped(_, pipe) = self {
+                point()?;
                 if sent < want {
                     d.journal().out_stage(OutStage::Discarding);
+                    point()?;
                     pipe.drain()?;
+                    point()?;
                 }
                 d.journal().out_stage(OutStage::Idle);
             }
@@ -175,21 +199,28 @@ impl Pump {
             if total > 0 {
                 // For a restart that is killed in its turn.
                 d.journal().in_filled(total);
+                point()?;
                 let space = d.input_space(total);
                 input.read_exact(space.get_mut(copied..).unwrap_or_default())?;
+                point()?;
                 d.input(id, total);
+                point()?;
             }
         }
         input.drain()?;
         let note = d.journal().out_note();
         if note.stage == OutStage::Draining {
             let left = output.held()? as u64;
+            point()?;
             d.delivered(note.conn, note.pos + note.len.saturating_sub(left));
+            point()?;
         }
         if note.stage != OutStage::Idle {
             d.journal().out_stage(OutStage::Discarding);
         }
+        point()?;
         output.drain()?;
+        point()?;
         d.journal().out_stage(OutStage::Idle);
         Ok(())
     }
@@ -215,4 +246,144 @@ fn empty_into(pipe: impl AsFd, socket: BorrowedFd<'_>, len: usize) -> (usize, Op
         }
     }
     (sent, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Happening;
+    use crate::state::{Peer, Quotas};
+    use std::cell::Cell;
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+    use xen_wire::xenstore::{MsgType, Request, split_message};
+
+    thread_local! {
+        /// Points until death.
+        static LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+    }
+
+    /// Counts down, then fails: everything unwinds, and only files, pipes and sockets remain.
+    pub(super) fn point() -> io::Result<()> {
+        LEFT.with(|left| match left.get() {
+            Some(0) => Err(io::Error::other("killed")),
+            n => {
+                left.set(n.map(|n| n - 1));
+                Ok(())
+            }
+        })
+    }
+
+    const CLIENT: ConnId = ConnId(1);
+
+    /// What the supervisor keeps, and a client.
+    struct World {
+        dir: tempfile::TempDir,
+        pump: Pump,
+        ours: UnixStream,
+        client: UnixStream,
+    }
+
+    impl World {
+        fn new() -> World {
+            let (ours, client) = UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            client.set_nonblocking(true).unwrap();
+            // So that big replies do not fit at once.
+            rustix::net::sockopt::set_socket_send_buffer_size(&ours, 8192).unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            World { dir, pump: Pump::Piped(Pipe::new().unwrap(), Pipe::new().unwrap()), ours, client }
+        }
+
+        fn start(&self) -> io::Result<Durable> {
+            let mut d = Durable::open(self.dir.path(), &Quotas::default()).unwrap();
+            self.pump.settle(&mut d)?;
+            if !d.engine().state().connected(CLIENT) {
+                d.happened(&Happening::Connected(CLIENT, Peer { domid: 0, read_only: false })).unwrap();
+            }
+            Ok(d)
+        }
+
+        /// One life of the daemon: until nothing is left to do, or death.
+        fn live(&mut self, received: &mut Vec<u8>) -> io::Result<()> {
+            let mut d = self.start()?;
+            loop {
+                let took = self.pump.take(&mut d, CLIENT, self.ours.as_fd(), 700)?;
+                let gave = self.pump.give(&mut d, CLIENT, self.ours.as_fd())?;
+                let done = took == Took::Nothing && gave == Gave::All;
+                let mut buf = [0; 5000];
+                loop {
+                    match self.client.read(&mut buf) {
+                        Ok(n) => received.extend_from_slice(&buf[..n]),
+                        Err(e) => {
+                            assert_eq!(e.kind(), io::ErrorKind::WouldBlock);
+                            break;
+                        }
+                    }
+                    if !done {
+                        break;
+                    }
+                }
+                if done {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Dies at the `first` point, and after that at every `every`-th again. Returns whether it died at all.
+    fn run(first: u32, every: Option<u32>) -> bool {
+        let mut world = World::new();
+        let mut requests = Vec::new();
+        let mut expected = Vec::new();
+        for n in 0..40u32 {
+            let value = vec![b'a' + (n % 26) as u8; if n % 4 == 0 { 3500 } else { 10 }];
+            Request::Write(b"/a", &value).encode(2 * n, 0, &mut requests).unwrap();
+            Request::Read(b"/a").encode(2 * n + 1, 0, &mut requests).unwrap();
+            expected.push((2 * n, b"OK\0".to_vec()));
+            expected.push((2 * n + 1, value));
+        }
+        world.client.write_all(&requests).unwrap();
+        let (mut received, mut died, mut next) = (Vec::new(), false, Some(first));
+        loop {
+            LEFT.set(next);
+            match world.live(&mut received) {
+                Ok(()) => break,
+                Err(e) => {
+                    assert_eq!(e.to_string(), "killed");
+                    died = true;
+                    next = every;
+                }
+            }
+        }
+        LEFT.set(None);
+        let mut rest = received.as_slice();
+        for (id, payload) in &expected {
+            let (header, got, after) = split_message(rest).unwrap().expect("every reply comes");
+            assert_eq!((header.req_id, got), (*id, payload.as_slice()), "dying at point {first}, {every:?}");
+            assert_ne!(header.kind, MsgType::Error.as_u32());
+            rest = after;
+        }
+        assert!(rest.is_empty(), "a reply came twice");
+        died
+    }
+
+    #[test]
+    fn dying_at_any_point_loses_and_doubles_nothing() {
+        let mut n = 0;
+        while run(n, None) {
+            n += 1;
+        }
+        assert!(n > 100, "only {n} points");
+    }
+
+    #[test]
+    fn dying_again_and_again_even_while_recovering_loses_and_doubles_nothing() {
+        // Fewer than three points a life might never finish recovering.
+        for every in [11, 13, 17, 23, 40] {
+            for first in 0..25 {
+                assert!(run(first, Some(every)));
+            }
+        }
+    }
 }

@@ -11,8 +11,11 @@ use map::Map;
 use std::io;
 use std::path::Path;
 
-/// Bytes of a journal file.
-pub const JOURNAL_SIZE: usize = 4 << 20;
+/// Bytes of the smallest journal file. A larger store has a larger one, so that writing snapshots stays a
+/// fixed share of the work, and replaying one a fixed share of loading.
+const SIZE_MIN: usize = 1 << 20;
+/// Bytes of the largest.
+const SIZE_MAX: usize = 64 << 20;
 /// Bytes that one input from a connection can have.
 pub const CHUNK_MAX: usize = 64 << 10;
 const HEADER: usize = 4096;
@@ -93,14 +96,17 @@ pub struct OutNote {
 /// A journal file.
 pub struct Journal {
     map: Map,
+    size: usize,
     tail: usize,
 }
 
 impl Journal {
-    fn create(path: &Path) -> io::Result<Journal> {
-        let file = map::allocate(path, JOURNAL_SIZE as u64)?;
-        let map = Map::new(&file, JOURNAL_SIZE)?;
-        let journal = Journal { map, tail: HEADER };
+    /// A new, empty one, for a snapshot of so many bytes.
+    fn create(path: &Path, snapshot: usize) -> io::Result<Journal> {
+        let size = snapshot.saturating_mul(2).clamp(SIZE_MIN, SIZE_MAX).next_multiple_of(HEADER);
+        let file = map::allocate(path, size as u64)?;
+        let map = Map::new(&file, size)?;
+        let journal = Journal { map, size, tail: HEADER };
         journal.set(Word::Tail, HEADER as u64);
         journal.set(Word::Magic, MAGIC);
         Ok(journal)
@@ -113,18 +119,19 @@ impl Journal {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e),
         };
-        if file.metadata()?.len() < JOURNAL_SIZE as u64 {
+        let size = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+        if size < SIZE_MIN {
             return Ok(None);
         }
-        let map = Map::new(&file, JOURNAL_SIZE)?;
+        let map = Map::new(&file, size)?;
         if map.get(Word::Magic as usize) != MAGIC {
             return Ok(None);
         }
         let tail = usize::try_from(map.get(Word::Tail as usize)).unwrap_or(0);
-        if !(HEADER..=JOURNAL_SIZE).contains(&tail) {
+        if !(HEADER..=size).contains(&tail) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the journal's tail is outside of the file"));
         }
-        Ok(Some(Journal { map, tail }))
+        Ok(Some(Journal { map, size, tail }))
     }
 
     fn get(&self, word: Word) -> u64 {
@@ -137,7 +144,7 @@ impl Journal {
 
     /// Bytes that records can still take, their headers not counted.
     pub fn room(&self) -> usize {
-        (JOURNAL_SIZE - self.tail).saturating_sub(RECORD + 8)
+        (self.size - self.tail).saturating_sub(RECORD + 8)
     }
 
     /// Bytes in use.

@@ -77,7 +77,7 @@ impl StateDir {
                 replay(&mut engine, &journal)?;
                 journal
             }
-            None => Journal::create(&path).map_err(io("cannot make", &path))?,
+            None => Journal::create(&path, bytes.len()).map_err(io("cannot make", &path))?,
         };
         this.remove_others();
         Ok((this, engine, journal))
@@ -129,7 +129,7 @@ impl StateDir {
 
     fn write(&self, temporary: &Path, bytes: &[u8]) -> Result<Journal, StoreError> {
         let path = self.path("journal-");
-        let journal = Journal::create(&path).map_err(io("cannot make", &path))?;
+        let journal = Journal::create(&path, bytes.len()).map_err(io("cannot make", &path))?;
         let mut file = File::create(temporary).map_err(io("cannot make", temporary))?;
         file.write_all(bytes).map_err(io("cannot write", temporary))?;
         let path = self.path("snapshot-");

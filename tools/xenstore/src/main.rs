@@ -1,0 +1,2 @@
+//! The command xenstore.
+fn main() {}
