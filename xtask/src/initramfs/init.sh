@@ -35,6 +35,10 @@ for m in /sys/bus/virtio/devices/*/modalias; do
 done
 if [ -e /sys/class/scsi_host/host0 ]; then modprobe -q sd_mod; modprobe -q sr_mod; fi
 
+for i in /sys/class/net/eth*; do
+	[ -e "$i" ] && ip link set "${i##*/}" up
+done
+
 if [ -n "$XEN_TOOLS" ] && [ -d /proc/xen ]; then
 	. /etc/start-xen-tools
 fi

@@ -21,6 +21,14 @@ use crate::setup::{Kernel, Parts};
 use crate::ui;
 
 const INIT: &str = include_str!("init.sh");
+/// What udhcpc runs, so that `udhcpc -i eth0 -n` gives a network.
+const UDHCPC: &str = "#!/bin/sh
+[ \"$1\" = bound ] || exit 0
+ip addr add \"$ip/$mask\" dev \"$interface\"
+[ -n \"$router\" ] && ip route add default via \"$router\"
+[ -n \"$dns\" ] && echo \"nameserver $dns\" >/etc/resolv.conf
+exit 0
+";
 const PROFILE: &str = "export PS1='dom0:\\w# '\n";
 
 /// What the packed part holds beside busybox and modules.
@@ -73,6 +81,7 @@ pub fn base(paths: &Paths, kernel: &Kernel, contents: Contents) -> Result<PathBu
     cpio.file("etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\n")?;
     cpio.file("etc/group", 0o644, b"root:x:0:\n")?;
     cpio.file("etc/modules.xen", 0o644, (modules::XEN.join("\n") + "\n").as_bytes())?;
+    cpio.file("etc/udhcpc/default.script", 0o755, UDHCPC.as_bytes())?;
     cpio.host("bin/busybox", &busybox)?;
     cpio.link("bin/sh", "busybox")?;
     for dir in ["sbin", "usr/bin", "usr/sbin", "proc", "sys", "run", "tmp", "root", "mnt", "var/log"] {

@@ -116,27 +116,30 @@ pub fn select(dir: &Path) -> Result<Selection> {
     selection.modules.sort_by(|a, b| a.inner.cmp(&b.inner));
     for name in direct.keys() {
         let Some(module) = all.get(name) else { continue };
-        let mut line = format!("{}:", module.inner);
         let mut order = Vec::new();
-        dependencies(name, &direct, &mut order);
-        for dependency in order {
-            if let Some(module) = all.get(&dependency) {
-                write!(line, " {}", module.inner)?;
-            }
-        }
-        writeln!(selection.dep, "{line}")?;
+        load_order(name, &direct, &mut order);
+        // modprobe loads the last of the line first; the module itself stands before the colon.
+        let needed: String = order
+            .iter()
+            .rev()
+            .skip(1)
+            .filter_map(|dependency| all.get(dependency))
+            .map(|module| format!(" {}", module.inner))
+            .collect();
+        writeln!(selection.dep, "{}:{needed}", module.inner)?;
     }
     Ok(selection)
 }
 
-/// Everything `name` needs, nearest first, as depmod writes it.
-fn dependencies(name: &str, direct: &BTreeMap<String, Vec<String>>, order: &mut Vec<String>) {
-    for dependency in direct.get(name).into_iter().flatten() {
-        if !order.contains(dependency) {
-            order.push(dependency.clone());
-            dependencies(dependency, direct, order);
-        }
+/// Appends what `name` needs, then `name`, each once, in an order in which they can be loaded.
+fn load_order(name: &str, direct: &BTreeMap<String, Vec<String>>, order: &mut Vec<String>) {
+    if order.iter().any(|done| done == name) {
+        return;
     }
+    for dependency in direct.get(name).into_iter().flatten() {
+        load_order(dependency, direct, order);
+    }
+    order.push(name.to_owned());
 }
 
 /// A module's name as the kernel compares it: `-` and `_` are one.
@@ -196,4 +199,26 @@ fn modinfo(content: &[u8]) -> Result<Info> {
         }
     }
     Ok(info)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_is_loaded_after_everything_that_it_or_its_dependencies_need() {
+        let direct: BTreeMap<String, Vec<String>> = [
+            ("ahci", vec!["libata", "libahci"]),
+            ("libahci", vec!["libata"]),
+            ("libata", vec!["scsi_mod", "scsi_common"]),
+            ("scsi_mod", vec!["scsi_common"]),
+            ("scsi_common", vec![]),
+        ]
+        .into_iter()
+        .map(|(name, needs)| (name.to_owned(), needs.into_iter().map(str::to_owned).collect()))
+        .collect();
+        let mut order = Vec::new();
+        load_order("ahci", &direct, &mut order);
+        assert_eq!(order, ["scsi_common", "scsi_mod", "libata", "libahci", "ahci"]);
+    }
 }
