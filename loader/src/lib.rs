@@ -27,6 +27,25 @@
 //! An image is input from an attacker: whatever the bytes are, the result is a value or an
 //! [`ImageError`], the output never exceeds what the image states and [`MAX_PAYLOAD`], and the
 //! time is bounded by input and stated output.
+//!
+//! # Decoders
+//! XZ, LZMA, Zstandard, LZ4 and bzip2 are our own, and deflate is `miniz_oxide`'s: each writes
+//! straight to the destination and uses it as its dictionary. The crates that were tried on the same
+//! payload (`lzma-rust2`, `ruzstd`) are no faster and keep a window of their own on the heap, for a
+//! kernel 32 to 128 MiB of it. Measured with Debian's 6.1 (65.9 MB unpacked) on one core of a busy
+//! host, release build with overflow checks:
+//!
+//! | payload | time | heap | stack |
+//! |---|---|---|---|
+//! | xz (x86 filter, CRC32; as Debian packs it) | 0.9 s (`xz -dc` itself: 0.7 s) | 37 KiB | < 2 KiB |
+//! | lzma | 0.9 s | 37 KiB | < 2 KiB |
+//! | zstd (`--ultra -22`) | 0.35 s | 140 KiB | < 3 KiB |
+//! | gzip | 0.3 s | 11 KiB | 11 KiB |
+//! | lz4 (legacy frame) | 0.2 s | none | < 2 KiB |
+//! | bzip2 | 1.5 s | 3.6 MB | 6 KiB |
+//!
+//! `cargo test -p ferroxen-loader --release --test debian_kernel -- --ignored --nocapture` measures
+//! them anew, `--example extract` unpacks a kernel to a file. LZO is recognised and refused by name.
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(

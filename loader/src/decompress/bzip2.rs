@@ -14,6 +14,7 @@ const MAX_SYMBOLS: usize = 258;
 /// More selectors than a block can use are read and dropped, as bzip2 itself does.
 const MAX_SELECTORS: usize = 18_002;
 
+#[inline(never)] // its tables would be on every format's stack
 pub(super) fn decode(payload: &[u8], out: &mut [u8]) -> Result<usize, Fault> {
     let mut bits = Bits::new(payload);
     if bits.take(24) != 0x42_5a68 {

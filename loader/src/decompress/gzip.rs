@@ -6,12 +6,13 @@ use alloc::vec::Vec;
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
 
+#[inline(never)] // its tables would be on every format's stack
 pub(super) fn decode(payload: &[u8], out: &mut [u8]) -> Result<usize, Fault> {
     let mut input = Input::new(payload);
     skip_header(&mut input)?;
     let mut state = Vec::new();
     state.try_reserve_exact(1).map_err(|_| Fault::OutOfMemory)?;
-    state.push(DecompressorOxide::new());
+    push_new(&mut state);
     let Some(state) = state.first_mut() else {
         return Err(Fault::OutOfMemory);
     };
@@ -30,6 +31,13 @@ pub(super) fn decode(payload: &[u8], out: &mut [u8]) -> Result<usize, Fault> {
         return Err(Fault::Checksum);
     }
     Ok(len)
+}
+
+/// Puts a fresh decompressor where `state` has room for it. On its own, so that its 11 KiB, which the
+/// compiler first builds on the stack, are off it again when the real work begins.
+#[inline(never)]
+fn push_new(state: &mut Vec<DecompressorOxide>) {
+    state.push(DecompressorOxide::new());
 }
 
 /// RFC 1952, section 2.3.
