@@ -106,5 +106,5 @@ fn control(pv: &PvState, value: u64) -> Result<u64, Errno> {
 
 /// Whether the guest may have something at this linear address.
 fn is_guest_address(address: u64) -> bool {
-    address < 1 << 47 || address >= HYPERVISOR_VIRT_END
+    !(1 << 47..HYPERVISOR_VIRT_END).contains(&address)
 }

@@ -46,6 +46,13 @@ impl<P: Platform> Hypervisor<P> {
         self.heap.free(&self.frames, &self.platform, mfn, order, mapped);
     }
 
+    /// For an idle CPU: scrubs about `budget` free frames ahead of their allocation, until something else is to be
+    /// done. Gives how many; 0: nothing is left to scrub.
+    pub fn scrub_idle(&self, cpu: CpuId, budget: u32) -> u32 {
+        let here = Here { platform: &self.platform, cpu, online: &self.platform.online() };
+        self.heap.scrub_some(&self.frames, &here, budget, || !self.platform.preempt_pending(cpu))
+    }
+
     /// 2^`order` new frames for a domain: counted, owned, zeroed. With `overwritten` they hold old contents that must
     /// be overwritten before the domain can see them.
     ///

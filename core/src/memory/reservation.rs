@@ -6,11 +6,12 @@ use crate::addr::{Mfn, Vaddr};
 use crate::ctx::Ctx;
 use crate::domain::{DomId, Domain};
 use crate::hypercall::{HypercallResult, Stop};
+use crate::paging;
 use crate::platform::Platform;
 use xen_abi::memory::*;
 
 /// The three reservation changes. They give the number of extents done, from the first on, and never an error.
-pub(super) fn change<P: Platform>(ctx: &Ctx<'_, P>, command: u32, start: u64, arg: Vaddr) -> HypercallResult {
+pub(super) fn change<P: Platform>(ctx: &mut Ctx<'_, P>, command: u32, start: u64, arg: Vaddr) -> HypercallResult {
     let Ok(request) = ctx.read::<XenMemoryReservation>(arg) else { return Ok(start) };
     // More could not be encoded in a continuation.
     if request.nr_extents > u64::from(u32::MAX >> EXTENT_SHIFT) || start >= request.nr_extents {
@@ -28,7 +29,10 @@ pub(super) fn change<P: Platform>(ctx: &Ctx<'_, P>, command: u32, start: u64, ar
         let extent = match (command, list) {
             (XENMEM_increase_reservation, _) => increase(ctx, &dom, &request, list, done),
             (XENMEM_populate_physmap, Some(list)) => populate(ctx, &dom, &request, list, done),
-            (XENMEM_decrease_reservation, Some(list)) => decrease(ctx, &dom, &request, list, done),
+            (XENMEM_decrease_reservation, Some(list)) => match decrease(ctx, &dom, &request, list, done) {
+                Ok(extent) => extent,
+                Err(Interrupted) => return Err(Stop::Again([continued(command, done), arg.0, 0, 0, 0, 0])),
+            },
             _ => None,
         };
         if extent.is_none() {
@@ -99,13 +103,24 @@ pub(super) fn set_m2p<P: Platform>(ctx: &Ctx<'_, P>, mfn: Mfn, order: u32, pfn: 
     }
 }
 
+/// `Ok(None)`: not all of it was done.
 fn decrease<P: Platform>(
-    ctx: &Ctx<'_, P>,
+    ctx: &mut Ctx<'_, P>,
     dom: &Domain<P>,
     request: &XenMemoryReservation,
     list: Vaddr,
     at: u64,
-) -> Option<()> {
-    let first: u64 = ctx.read_at(list, at).ok()?;
-    (0..1u64 << request.extent_order).try_for_each(|n| ctx.hv.release(dom, Mfn(first).offset(n))).ok()
+) -> Result<Option<()>, Interrupted> {
+    let Ok(first) = ctx.read_at::<u64>(list, at) else { return Ok(None) };
+    let frames = 0..1u64 << request.extent_order;
+    // Pins first: that may take long, and can be repeated.
+    for mfn in frames.clone().map(|n| Mfn(first).offset(n)) {
+        if ctx.hv.frames.is_pinned(mfn) || ctx.pv.parked_tables.contains(&mfn) {
+            paging::unpin(ctx, dom, mfn).map_err(|_| Interrupted)?;
+        }
+    }
+    Ok(frames.clone().try_for_each(|n| ctx.hv.release(dom, Mfn(first).offset(n))).ok())
 }
+
+/// The same extent is to be tried again.
+struct Interrupted;

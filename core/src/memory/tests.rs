@@ -1,12 +1,17 @@
 //! `memory_op` as a guest sees it, and that nothing is lost on any way out.
 
 use super::*;
+use crate::addr::Vaddr;
 use crate::domain::DomId;
 use crate::frame::{FrameKind, FrameRef};
 use crate::hypercall::{HypercallResult, Stop};
+use crate::paging::mmuext_op;
+use crate::platform::Platform as _;
 use crate::testing::{GUEST_BASE, TestWorld};
+use proptest::prelude::*;
 use std::sync::atomic::Ordering;
 use xen_abi::memory::*;
+use xen_abi::xen::{MMUEXT_PIN_L1_TABLE, MmuextOp};
 use xen_abi::{Errno, GuestPtr};
 use zerocopy::{Immutable, IntoBytes};
 
@@ -117,6 +122,24 @@ fn decrease_of_a_frame_in_use_frees_it_with_the_last_reference() {
 }
 
 #[test]
+fn decrease_of_a_pinned_table_unpins_it() {
+    let world = world();
+    op(&world, 1, XENMEM_increase_reservation.into(), &request(2, 0, LIST)).unwrap();
+    let [table, mapped] = [0, 1].map(|n| Mfn(peek_list(&world, LIST, 2)[n]));
+    world.platform().page(table).store_u64(8, mapped.maddr().0 | 7);
+    let pin = MmuextOp { cmd: MMUEXT_PIN_L1_TABLE, arg1: table.0, ..Default::default() };
+    world.platform().poke(OUT, &pin);
+    let pinned = world.call(1, |ctx| mmuext_op(ctx, Vaddr(OUT), 1, Vaddr(0), DomId::SELF.0.into())).0;
+    assert_eq!(pinned, Ok(0));
+    assert!(world.hv.frames.is_pinned(table));
+    assert_eq!(world.hv.frames.references(mapped), 2);
+    assert_eq!(op(&world, 1, XENMEM_decrease_reservation.into(), &request(1, 0, LIST)), Ok(1));
+    assert_eq!(world.hv.frames.owner(table), None);
+    assert_eq!(world.hv.frames.references(mapped), 1);
+    check(&world);
+}
+
+#[test]
 fn a_domain_cannot_free_other_frames_than_its_own() {
     let world = world();
     let theirs = world.hv.alloc_for(crate::cpu::CpuId(0), &world.dom(0), 0, 0, false).unwrap();
@@ -183,7 +206,7 @@ fn only_the_privileged_change_another_domain() {
 #[test]
 fn hostile_counts_do_nothing() {
     let world = world();
-    for (cmd, extents) in [(0, u64::MAX), (0, 1 << 26), (5 << 6, 5), (u64::MAX & !63, 1), (u64::MAX & !63, u64::MAX)] {
+    for (cmd, extents) in [(0, u64::MAX), (0, 1 << 26), (5 << 6, 5), (!63, 1), (!63, u64::MAX)] {
         let got = op(&world, 1, cmd | u64::from(XENMEM_increase_reservation), &request(extents, 0, 0));
         assert_eq!(got, Ok(cmd >> 6), "the progress that was claimed, and no more");
     }
@@ -381,7 +404,6 @@ fn questions_are_answered_about_oneself_and_by_the_privileged_about_others() {
     let shared = world.hv.alloc_frames(crate::cpu::CpuId(0), Default::default()).unwrap();
     world.dom(1).shared_info.store(shared.0, Ordering::SeqCst);
     let at = std::mem::offset_of!(xen_abi::xen::SharedInfo, arch);
-    use crate::platform::Platform as _;
     world.platform().page(shared).store_u64(at, 0x8000);
     assert_eq!(ask(1, 1, XENMEM_maximum_gpfn), Ok(0x7fff));
     assert_eq!(ask(1, 1, XENMEM_maximum_ram_page), Ok(0x1000));
@@ -492,5 +514,97 @@ fn a_bad_argument_pointer_is_a_fault() {
         }
         let got = world.call(id, |ctx| memory_op(ctx, command, 8)).0;
         assert_eq!(got, Err(Stop::Err(Errno::EFAULT)), "subcommand {command}");
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Call {
+    domain: u16,
+    about: u16,
+    command: u32,
+    order: u32,
+    other_order: u32,
+    bits: u32,
+    /// Values for the list: indices into all frames, so that some are the domain's and many are not.
+    list: Vec<u16>,
+    /// Copies before a fault, safe points before a preemption.
+    faults_after: Option<u64>,
+    stops_after: Option<u64>,
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    let command = prop_oneof![
+        Just(XENMEM_increase_reservation),
+        Just(XENMEM_populate_physmap),
+        Just(XENMEM_decrease_reservation),
+        Just(XENMEM_exchange),
+    ];
+    let bits = prop_oneof![3 => Just(0u32), 1 => 13..24u32];
+    let who = (0..2u16, prop_oneof![3 => Just(DomId::SELF.0), 1 => 0..3u16]);
+    let orders = (0..4u32, 0..4u32);
+    let trouble = (prop::option::weighted(0.3, 0..30u64), prop::option::weighted(0.5, 0..3u64));
+    (who, command, orders, bits, prop::collection::vec(any::<u16>(), 1..16), trouble).prop_map(
+        |((domain, about), command, (order, other_order), bits, list, (faults_after, stops_after))| Call {
+            domain,
+            about,
+            command,
+            order,
+            other_order,
+            bits,
+            list,
+            faults_after,
+            stops_after,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    /// Whatever two domains ask for, with faults and preemption anywhere: every frame is free or counted as its
+    /// owner's, no limit is exceeded, and nobody's frame changes by another's call without privilege.
+    #[test]
+    fn no_sequence_of_calls_loses_or_steals_a_frame(calls in prop::collection::vec(call(), 1..40)) {
+        let world = world();
+        world.dom(1).pages.max.store(100, Ordering::SeqCst);
+        for call in calls {
+            let owned = |id| -> Vec<u64> {
+                (0..0x1000).filter(|&mfn| world.hv.frames.owner(Mfn(mfn)) == Some(DomId(id))).collect()
+            };
+            let (mine, theirs) = (owned(call.domain), owned(1 - call.domain));
+            // Half of the values name frames that the caller has.
+            let pick = |value: &u16| match mine.len() {
+                n if n != 0 && value & 1 == 1 => mine[usize::from(value >> 1) % n],
+                _ => u64::from(*value) % 0x1001,
+            };
+            poke_list(&world, LIST, &call.list.iter().map(pick).collect::<Vec<_>>());
+            poke_list(&world, OUT, &call.list.iter().map(|&value| value.into()).collect::<Vec<_>>());
+            let extents = call.list.len() as u64;
+            let input = XenMemoryReservation {
+                domid: call.about,
+                mem_flags: call.bits,
+                ..request(extents, call.order, LIST)
+            };
+            if call.command == XENMEM_exchange {
+                let frames = extents << call.order;
+                let output = XenMemoryReservation {
+                    domid: call.about,
+                    mem_flags: call.bits,
+                    ..request(frames >> call.other_order, call.other_order, OUT)
+                };
+                world.platform().poke(ARG, &exchange(input, output));
+            } else {
+                world.platform().poke(ARG, &input);
+            }
+            world.platform().copies_left.store(call.faults_after.unwrap_or(u64::MAX), Ordering::SeqCst);
+            world.platform().polls_left.store(call.stops_after.unwrap_or(u64::MAX), Ordering::SeqCst);
+            let _ = to_the_end(&world, call.domain, call.command);
+            world.platform().copies_left.store(u64::MAX, Ordering::SeqCst);
+            world.platform().polls_left.store(u64::MAX, Ordering::SeqCst);
+            check(&world);
+            prop_assert!(world.dom(1).pages.total.load(Ordering::SeqCst) <= 100);
+            if call.domain == 1 {
+                prop_assert_eq!(owned(0), theirs);
+            }
+        }
     }
 }

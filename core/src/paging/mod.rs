@@ -39,7 +39,7 @@ pub use foreign::{
 pub use mmu::Mmu;
 pub use mmuext::mmuext_op;
 pub use ptwr::{PtWrite, guest_pt_update, guest_pt_write, is_pt_write_fault};
-pub use roots::{finish, pin_root_at_boot, put_root_of, take_root};
+pub use roots::{finish, pin_root_at_boot, put_root_of, take_root, unpin};
 pub use teardown::relinquish_memory;
 pub use update::mmu_update;
 pub use va::{update_va_mapping, update_va_mapping_otherdomain};

@@ -96,6 +96,21 @@ pub fn finish<P: Platform>(ctx: &mut Ctx<'_, P>) -> Result<(), PagingError> {
     Mmu::new(ctx).finish_parked()
 }
 
+/// Takes the guest's pin, if there is one, off a frame of `dom`'s that is to be given away, and finishes what was half
+/// undone before or is by that.
+///
+/// # Errors
+/// `Interrupted`: call again.
+pub fn unpin<P: Platform>(ctx: &mut Ctx<'_, P>, dom: &Domain<P>, mfn: Mfn) -> Result<(), PagingError> {
+    let mut mmu = Mmu::on(ctx, dom, dom.id, dom.privileged);
+    mmu.finish_parked()?;
+    if mmu.frames().is_pinned(mfn) {
+        // It may be another domain's: then there is nothing to do here.
+        let _not_its = mmu.unpin(mfn);
+    }
+    mmu.finish_parked()
+}
+
 /// Boot: makes the root table that was built for dom0 a valid, pinned one, through the very path that a guest's
 /// MMUEXT_PIN_L4_TABLE takes, and takes a second use of it for vcpu 0's `kernel_root`, whose value it gives. All
 /// frames of the tables are `dom`'s already. Nothing is running, so nothing interrupts.
