@@ -10,7 +10,6 @@ const CR4_TSD: u64 = 1 << 2;
 const CR4_DE: u64 = 1 << 3;
 const CR4_PAE: u64 = 1 << 5;
 const CR4_MCE: u64 = 1 << 6;
-const CR4_PGE: u64 = 1 << 7;
 const CR4_OSFXSR: u64 = 1 << 9;
 const CR4_OSXMMEXCPT: u64 = 1 << 10;
 const CR4_FSGSBASE: u64 = 1 << 16;
@@ -19,7 +18,7 @@ const CR4_OSXSAVE: u64 = 1 << 18;
 /// Bits that a guest chooses itself.
 const CR4_GUEST: u64 = CR4_TSD | CR4_DE | CR4_FSGSBASE | CR4_OSXSAVE;
 /// The machine's bits that it may see.
-const CR4_VISIBLE: u64 = CR4_PAE | CR4_MCE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+const CR4_VISIBLE: u64 = CR4_PAE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
 
 /// CR0 as the guest reads it: the machine's, with the guest's TS.
 pub const fn pv_cr0(machine: u64, task_switched: bool) -> u64 {

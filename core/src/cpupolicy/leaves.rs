@@ -1,6 +1,6 @@
 //! The answer to one CPUID.
 
-use super::features::{FeatureSet, MONITOR, MTRR, OSXSAVE};
+use super::features::{FeatureSet, MONITOR, MTRR, OSXSAVE, SEP, XSAVE};
 use super::policy::{Kind, Policy, Vendor};
 use super::xen_leaves::{self, XenInfo};
 use super::{Leaf, VcpuView, xstate};
@@ -39,9 +39,8 @@ impl Policy {
             // Cache descriptors.
             2 => host,
             4 => self.cache.get(subleaf as usize).copied().unwrap_or_default(),
-            // MONITOR leaks to dom0's kernel: it uploads what it finds here as the machine's idle states.
-            5 if self.hardware_kernel(vcpu) => host,
-            6 => [host[0] & 1 << 2, 0, 0, 0],
+            // With MONITOR below.
+            5 if self.hardware_kernel(vcpu) && !vcpu.forced => host,
             7 => self.leaf7(subleaf),
             0xd => xstate::leaf(&self.components, &self.features, self.xcr0, subleaf, vcpu.xcr0),
             _ => [0; 4],
@@ -50,15 +49,22 @@ impl Policy {
 
     fn leaf1(&self, host: Leaf, vcpu: &VcpuView) -> Leaf {
         let mut shown = FeatureSet(self.features.0);
-        if vcpu.osxsave {
+        // A kernel that asks by the prefix wants to know whether it may set CR4.OSXSAVE: it takes XSAVE without OSXSAVE
+        // for a hypervisor that cannot.
+        if vcpu.osxsave || vcpu.forced && vcpu.kernel && self.features.has(XSAVE) {
             shown.set(OSXSAVE);
+        }
+        // AMD's processors have no SYSENTER in long mode.
+        if self.vendor == Vendor::Amd {
+            shown.clear(SEP);
         }
         if self.hardware_kernel(vcpu) {
             if self.host.has(MTRR) {
                 shown.set(MTRR);
             }
-            // A PV guest cannot execute MONITOR; only who asks by the prefix, to learn about idle states, sees it.
-            if vcpu.forced && self.host.has(MONITOR) {
+            // A PV guest cannot execute MONITOR and is not told of it. But dom0's kernel also asks the processor itself,
+            // to learn about the idle states that it then uploads; where that CPUID faults, it gets the answer.
+            if !vcpu.forced && self.host.has(MONITOR) {
                 shown.set(MONITOR);
             }
         }
@@ -94,21 +100,23 @@ impl Policy {
         let f = &self.features;
         let amd = self.vendor == Vendor::Amd;
         match leaf & 0xffff {
-            0 => [self.max_extended(), host[1], host[2], host[3]],
+            0 if amd => [self.max_extended(), host[1], host[2], host[3]],
+            0 => [self.max_extended(), 0, 0, 0],
             1 => {
                 // AMD repeats most of leaf 1 here.
                 let common = if amd { f.word(0) & COMMON_1D } else { 0 };
                 let mut edx = f.word(2) | common;
-                if amd && self.hardware_kernel(vcpu) && self.host.has(MTRR) {
+                if self.hardware_kernel(vcpu) && self.host.has(MTRR) {
                     edx |= 1 << 12;
                 }
-                [host[0], if amd { host[1] } else { 0 }, f.word(3), edx]
+                [if amd { host[0] } else { 0 }, if amd { host[1] } else { 0 }, f.word(3), edx]
             }
             2..=4 => host,
             5 if amd => host,
             6 => [if amd { host[0] } else { 0 }, if amd { host[1] } else { 0 }, host[2], if amd { host[3] } else { 0 }],
             7 => [0, 0, 0, f.word(7)],
-            8 => [host[0] & 0xffff, f.word(8), if amd { host[2] & 0xf0ff } else { 0 }, 0],
+            // Linear addresses have 48 bits, whatever the machine could do.
+            8 => [host[0] & 0xff | 48 << 8, f.word(8), if amd { host[2] & 0xf0ff } else { 0 }, 0],
             0x19 | 0x1a => host,
             0x21 => [f.word(11), 0, f.word(18), 0],
             _ => [0; 4],
