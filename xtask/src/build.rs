@@ -28,7 +28,7 @@ pub fn main(paths: &Paths, _args: &BuildArgs) -> Result<i32> {
 
 /// Builds the hypervisor into `dist/ferroxen`, its symbols beside it, and returns the path.
 pub fn hypervisor(paths: &Paths) -> Result<PathBuf> {
-    let built = bare_metal(paths, "ferroxen")?;
+    let built = bare_metal(paths, &["ferroxen"])?;
     let elf = built.join("ferroxen");
     if !elf.exists() {
         bail!("cargo built no hypervisor: {} is not there", elf.display());
@@ -43,13 +43,17 @@ pub fn hypervisor(paths: &Paths) -> Result<PathBuf> {
     Ok(to)
 }
 
-/// Builds `package` for the bare machine and returns the folder that cargo puts it in.
-pub fn bare_metal(paths: &Paths, package: &str) -> Result<PathBuf> {
-    ui::step(format!("building {package} for {BARE_METAL}"));
+/// Builds `packages` for the bare machine and returns the folder that cargo puts them in.
+pub fn bare_metal(paths: &Paths, packages: &[&str]) -> Result<PathBuf> {
+    let names = packages.join(", ");
+    ui::step(format!("building {names} for {BARE_METAL}"));
     let mut cmd = cargo(paths);
-    cmd.args(["build", "--quiet", "--release", "--target", BARE_METAL, "-p", package]);
+    cmd.args(["build", "--quiet", "--release", "--target", BARE_METAL]);
+    for package in packages {
+        cmd.args(["-p", package]);
+    }
     cmd.arg("--config").arg(remapped(paths));
-    run(&mut cmd).with_context(|| format!("{package} does not build"))?;
+    run(&mut cmd).with_context(|| format!("{names}: does not build"))?;
     Ok(paths.target.join(BARE_METAL).join("release"))
 }
 

@@ -1,13 +1,14 @@
 //! `./x guests`: the test guests, each the only module of a machine that is up in two seconds.
 //!
-//! A guest says how it went in one line, `@@ferroxen guest OUTCOME@@ WORDS`, with the outcomes of
-//! [`Verdict`]. A machine that ends without such a line crashed.
+//! A guest says how it went in its last line, `FXRESULT` and a JSON object (see `guests/README.md`).
+//! A machine that ends without such a line crashed.
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use serde_json::Value;
 
 use crate::boot::{self, BootArgs, End, Hypervisor, Outcome};
 use crate::build;
@@ -51,7 +52,7 @@ enum Verdict {
     Crash = 6,
 }
 
-const MARK: &str = "@@ferroxen guest ";
+const MARK: &str = "FXRESULT ";
 
 /// `./x guests`.
 pub fn main(paths: &Paths, args: &GuestsArgs) -> Result<i32> {
@@ -66,10 +67,11 @@ pub fn main(paths: &Paths, args: &GuestsArgs) -> Result<i32> {
         let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
         bail!("no test guest {unknown}; there are: {}", names.join(", "));
     }
-    let chosen = all.into_iter().filter(|(name, _)| args.names.is_empty() || args.names.contains(name));
+    let chosen: Vec<(String, String)> =
+        all.into_iter().filter(|(name, _)| args.names.is_empty() || args.names.contains(name)).collect();
+    let files = build(paths, &chosen)?;
     let mut worst = Verdict::Success;
-    for (name, package) in chosen {
-        let file = build::bare_metal(paths, &package)?.join(&name);
+    for (name, file) in files {
         let start = Instant::now();
         let (verdict, words, outcome) = run(paths, args, &name, file)?;
         println!("{name}: {verdict:?} {words} ({:.1} s)", start.elapsed().as_secs_f64());
@@ -99,33 +101,51 @@ pub fn test(paths: &Paths, tally: &mut Tally) -> Result<()> {
         timeout: 60,
         verbose: false,
     };
-    for (name, package) in all {
+    let files = match hypervisor.and_then(|_| build(paths, &all).map_err(|err| format!("{err:#}"))) {
+        Ok(files) => files,
+        Err(why) => {
+            tally.one("guests_and_hypervisor_build", Err(format!("  {why}")), std::time::Duration::ZERO);
+            return Ok(());
+        }
+    };
+    for (name, file) in files {
         let start = Instant::now();
-        let result = match &hypervisor {
-            Err(why) => Err(why.clone()),
-            Ok(_) => build::bare_metal(paths, &package)
-                .and_then(|dir| run(paths, &args, &name, dir.join(&name)))
-                .map_err(|err| format!("  {err:#}"))
-                .and_then(|(verdict, words, outcome)| match verdict {
+        let result =
+            run(paths, &args, &name, file).map_err(|err| format!("  {err:#}")).and_then(|(verdict, words, outcome)| {
+                match verdict {
                     Verdict::Success | Verdict::Skip => Ok(()),
                     _ => Err(format!("  {verdict:?} {words}\n  | {}", outcome.tail(25).join("\n  | "))),
-                }),
-        };
+                }
+            });
         tally.one(&format!("guest::{name}"), result, start.elapsed());
     }
     Ok(())
 }
 
-/// `(binary, package)` of each test guest: binaries of packages under `guests/`.
-fn guests(paths: &Paths) -> Result<Vec<(String, String)>> {
-    let mut found = Vec::new();
-    for package in workspace::packages(paths)? {
-        if package.room() == "guests" {
-            found.extend(package.bins.iter().map(|bin| (bin.clone(), package.name.clone())));
-        }
+/// Builds the guests, all with one call of cargo, and returns `(name, file)` of each.
+fn build(paths: &Paths, guests: &[(String, String)]) -> Result<Vec<(String, PathBuf)>> {
+    if guests.is_empty() {
+        return Ok(Vec::new());
     }
+    let packages: Vec<&str> = guests.iter().map(|(_, package)| package.as_str()).collect();
+    let dir = build::bare_metal(paths, &packages)?;
+    Ok(guests.iter().map(|(name, package)| (name.clone(), dir.join(package))).collect())
+}
+
+/// `(name, package)` of each test guest: the packages `guest-NAME` under `guests/` that have a binary.
+fn guests(paths: &Paths) -> Result<Vec<(String, String)>> {
+    let mut found: Vec<(String, String)> = workspace::packages(paths)?
+        .into_iter()
+        .filter(|package| package.room() == "guests" && package.bins.contains(&package.name))
+        .map(|package| (package.name.trim_start_matches("guest-").to_owned(), package.name))
+        .collect();
     found.sort();
     Ok(found)
+}
+
+/// The exit status of a machine whose only module was a guest: that of its result, 0 if it said none.
+pub fn status(outcome: &Outcome) -> i32 {
+    said(outcome).map_or(0, |(verdict, _)| verdict as i32)
 }
 
 fn run(paths: &Paths, args: &GuestsArgs, name: &str, file: PathBuf) -> Result<(Verdict, String, Outcome)> {
@@ -147,22 +167,26 @@ fn run(paths: &Paths, args: &GuestsArgs, name: &str, file: PathBuf) -> Result<(V
     Ok((verdict, words, outcome))
 }
 
-fn verdict(outcome: &Outcome) -> (Verdict, String) {
-    if let End::Panic(line) = &outcome.end {
-        return (Verdict::Crash, line.clone());
-    }
-    let said = outcome.console.iter().rev().find_map(|line| {
-        let (word, rest) = line.get(line.find(MARK)? + MARK.len()..)?.split_once("@@")?;
-        let verdict = match word {
+/// The result line, if there is one.
+fn said(outcome: &Outcome) -> Option<(Verdict, String)> {
+    outcome.console.iter().rev().find_map(|line| {
+        let result: Value = serde_json::from_str(line.get(line.find(MARK)? + MARK.len()..)?).ok()?;
+        let verdict = match result["outcome"].as_str()? {
             "success" => Verdict::Success,
             "skip" => Verdict::Skip,
             "error" => Verdict::Error,
             "failure" => Verdict::Failure,
             _ => Verdict::Crash,
         };
-        Some((verdict, rest.trim().to_owned()))
-    });
-    match said {
+        Some((verdict, result["detail"].as_str().unwrap_or_default().to_owned()))
+    })
+}
+
+fn verdict(outcome: &Outcome) -> (Verdict, String) {
+    if let End::Panic(line) = &outcome.end {
+        return (Verdict::Crash, line.clone());
+    }
+    match said(outcome) {
         Some((Verdict::Skip, words)) if words.is_empty() => {
             (Verdict::Failure, "skipped without naming the missing CPU feature".to_owned())
         }
@@ -187,15 +211,15 @@ mod tests {
 
     #[test]
     fn a_panic_of_the_hypervisor_outweighs_what_the_guest_said() {
-        let outcome = console(End::Panic("FERROXEN PANIC".into()), &["@@ferroxen guest success@@"]);
+        let outcome = console(End::Panic("FERROXEN PANIC".into()), &[r#"FXRESULT {"outcome":"success"}"#]);
         assert_eq!(verdict(&outcome).0, Verdict::Crash);
     }
 
     #[test]
     fn a_skip_names_what_is_missing_or_is_a_failure() {
-        let named = console(End::Off, &["(d0) @@ferroxen guest skip@@ UMIP"]);
+        let named = console(End::Off, &[r#"(XEN) FXRESULT {"outcome":"skip","detail":"UMIP"}"#]);
         assert_eq!(verdict(&named), (Verdict::Skip, "UMIP".to_owned()));
-        let bare = console(End::Off, &["@@ferroxen guest skip@@"]);
+        let bare = console(End::Off, &[r#"FXRESULT {"outcome":"skip","detail":""}"#]);
         assert_eq!(verdict(&bare).0, Verdict::Failure);
     }
 }

@@ -19,7 +19,7 @@ use crate::initramfs::{self, Contents, Orders};
 use crate::kernel_image;
 use crate::paths::Paths;
 use crate::setup::{Kernel, KernelChoice, Parts, Qemu};
-use crate::{build, ui};
+use crate::{build, guests, ui};
 
 /// Exit codes of `./x boot` that no command in dom0 had a part in.
 pub const EXIT_DIED: i32 = 125;
@@ -85,10 +85,10 @@ pub struct BootArgs {
     /// More options for the hypervisor
     #[arg(long, default_value = "", allow_hyphen_values = true, value_name = "OPTIONS")]
     pub cmdline: String,
-    /// More options for dom0's kernel (no commas: QEMU's -initrd has no escape for them)
+    /// More options for dom0's kernel or the test guest (no commas: QEMU's -initrd has no escape for them)
     #[arg(long, default_value = "", allow_hyphen_values = true, value_name = "OPTIONS")]
     pub dom0_cmdline: String,
-    /// Boot this test guest as the only module, without Linux
+    /// Boot this test guest as the only module, without Linux; exit with its result
     #[arg(long, value_name = "ELF")]
     pub guest: Option<PathBuf>,
     /// Start Debian's Xen tools in dom0 (only with a hypervisor)
@@ -201,7 +201,7 @@ fn report(outcome: &Outcome, args: &BootArgs, log: &Path, show: Show) -> i32 {
             }
             *status
         }
-        End::Off if args.guest.is_some() => 0,
+        End::Off if args.guest.is_some() => guests::status(outcome),
         End::Off => {
             tail("the machine went off or reset before the commands had ended");
             EXIT_DIED
@@ -285,7 +285,8 @@ fn prepare(paths: &Paths, args: &BootArgs, console: Console) -> Result<Prepared>
                 bail!("--guest needs a hypervisor: --hypervisor ferroxen or xen");
             }
             dir.link(guest, "guest")?;
-            machine.initrd = Some("guest".to_owned());
+            // A power off by dom0 alone only halts a machine without ACPI tables for it; a reset ends QEMU.
+            machine.initrd = Some(options(&["guest end=reboot", &args.dom0_cmdline]));
             None
         }
         None => Some(linux(paths, args, &dir)?),
@@ -334,10 +335,7 @@ fn linux(paths: &Paths, args: &BootArgs, dir: &Scratch) -> Result<Kernel> {
 
 fn xen_options(args: &BootArgs, cpus: u32) -> String {
     let console = "com1=115200,8n1 console=com1 loglvl=all guest_loglvl=all";
-    if args.guest.is_some() {
-        return console.to_owned();
-    }
-    let dom0 = (args.memory / 2).clamp(256, 1024);
+    let dom0 = if args.guest.is_some() { 128 } else { (args.memory / 2).clamp(256, 1024) };
     format!("dom0_mem={dom0}M,max:{dom0}M dom0_max_vcpus={cpus} {console}")
 }
 

@@ -17,7 +17,7 @@ use anyhow::{Context, Result};
 pub enum End {
     /// The commands ended with this status.
     Exec(i32),
-    /// The emulator ended by itself: power off, or a reset (with `-no-reboot`).
+    /// The emulator ended by itself (power off, or a reset with `-no-reboot`), or dom0 halted.
     Off,
     /// A line of the console says that the machine is dead.
     Panic(String),
@@ -49,14 +49,11 @@ impl Outcome {
 }
 
 /// Marks that a machine will not come back from. Xen's, Linux's and ours.
-const DEATHS: &[&str] = &[
-    "Kernel panic - not syncing",
-    "Panic on CPU ",
-    "Hardware Dom0 crashed",
-    "Domain 0 crashed",
-    "FERROXEN PANIC",
-    "Dom0 halted",
-];
+const DEATHS: &[&str] =
+    &["Kernel panic - not syncing", "Panic on CPU ", "Hardware Dom0 crashed", "Domain 0 crashed", "FERROXEN PANIC"];
+
+/// What a hypervisor says when dom0 ended without switching the machine off: it stands still.
+const HALTED: &str = "Dom0 halted";
 
 const BEGIN: &str = "@@ferroxen exec-begin@@";
 const END: &str = "@@ferroxen exec-end ";
@@ -74,6 +71,7 @@ struct Follower {
     status: Option<i32>,
     death: Option<String>,
     up: bool,
+    halted: bool,
 }
 
 impl Follower {
@@ -84,6 +82,9 @@ impl Follower {
         }
         if self.death.is_none() && !self.inside && DEATHS.iter().any(|mark| line.contains(mark)) {
             self.death = Some(line.trim().to_owned());
+        }
+        if !self.inside && line.contains(HALTED) {
+            self.halted = true;
         }
         if self.status.is_some() {
             return None;
@@ -178,9 +179,10 @@ pub fn watch(mut cmd: Command, timeout: Duration, log: &Path, show: Show) -> Res
                     up_after = Some(start.elapsed());
                 }
                 console.push(line);
-                if !ending && (follower.status.is_some() || follower.death.is_some()) {
+                let last_words = follower.death.is_some() || follower.halted;
+                if !ending && (follower.status.is_some() || last_words) {
                     ending = true;
-                    let grace = if follower.status.is_some() { GRACE } else { LAST_WORDS };
+                    let grace = if last_words { LAST_WORDS } else { GRACE };
                     deadline = deadline.min(Instant::now() + grace);
                 }
             }
@@ -196,7 +198,7 @@ pub fn watch(mut cmd: Command, timeout: Duration, log: &Path, show: Show) -> Res
     let end = match (follower.status, follower.death) {
         (Some(status), _) => End::Exec(status),
         (None, Some(death)) => End::Panic(death),
-        (None, None) if powered_off => End::Off,
+        (None, None) if powered_off || follower.halted => End::Off,
         (None, None) => End::Timeout,
     };
     Ok(Outcome { end, output: follower.output, console, powered_off, up_after })
