@@ -139,3 +139,8 @@ impl PvState {
         if self.in_kernel() { self.kernel_root } else { self.user_root }
     }
 }
+
+/// A piece of a vcpu's FPU and vector state (XSAVE areas are aligned to 64 bytes).
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+pub struct FpuBlock(pub [u8; 64]);

@@ -4,7 +4,8 @@ use super::DomId;
 use crate::addr::Maddr;
 use crate::evtchn::VcpuEvents;
 use crate::platform::Platform;
-use crate::pv::{PvState, Regs};
+use crate::pv::{FpuBlock, PvState, Regs};
+use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sched::VcpuSched;
@@ -43,6 +44,8 @@ pub struct Saved {
     pub regs: Regs,
     /// PV state.
     pub pv: PvState,
+    /// FPU and vector state, as many bytes as the machine needs; empty: never ran.
+    pub fpu: Vec<FpuBlock>,
 }
 
 /// One entry of a trap table: `struct trap_info` without its vector.

@@ -88,6 +88,99 @@ pub fn mark(cpu: CpuId, bits: u64) {
     }
 }
 
+/// Work that waits on a CPU.
+pub fn pending(cpu: CpuId) -> u64 {
+    let top = remote(cpu).top.load(Ordering::Acquire);
+    // SAFETY: stack tops are never taken away; only the atomic is touched.
+    if top.is_null() { 0 } else { unsafe { (*(&raw const (*top).cpu.pending)).load(Ordering::SeqCst) } }
+}
+
+/// Takes this CPU's waiting work.
+pub fn take_pending() -> u64 {
+    // SAFETY: this CPU's own stack top; only the atomic is touched.
+    unsafe { (*(&raw const (*entry::top()).cpu.pending)).swap(0, Ordering::SeqCst) }
+}
+
+/// What is counted on each CPU.
+#[derive(Clone, Copy)]
+#[repr(usize)]
+pub enum Counter {
+    /// Flushes asked for by this CPU.
+    Flush,
+    /// Flushes made for another CPU.
+    FlushIpi,
+    /// Interrupts of devices.
+    DeviceInterrupt,
+    /// Timer interrupts.
+    TimerInterrupt,
+    /// Kicks received.
+    Kick,
+    /// Context switches.
+    Switch,
+    /// Page faults of guests.
+    GuestPageFault,
+    /// Writes to page tables that were emulated.
+    PageTableWrite,
+    /// Privileged instructions that were emulated.
+    Privileged,
+    /// Exceptions given back to the guest.
+    Bounced,
+    /// Event callbacks.
+    EventCallback,
+    /// How many kinds there are.
+    Last,
+}
+
+/// Names for the dump.
+pub const COUNTER_NAMES: [&str; Counter::Last as usize] = [
+    "flushes",
+    "flush IPIs",
+    "device interrupts",
+    "timer interrupts",
+    "kicks",
+    "context switches",
+    "guest page faults",
+    "page-table writes emulated",
+    "privileged instructions emulated",
+    "exceptions bounced",
+    "event callbacks",
+];
+
+/// One CPU's counters.
+pub struct Counters {
+    /// By [`Counter`].
+    pub kinds: [AtomicU64; Counter::Last as usize],
+    /// Hypercalls by number.
+    pub hypercalls: [AtomicU64; 64],
+}
+
+static COUNTERS: [Counters; MAX_CPUS] = [const {
+    Counters {
+        kinds: [const { AtomicU64::new(0) }; Counter::Last as usize],
+        hypercalls: [const { AtomicU64::new(0) }; 64],
+    }
+}; MAX_CPUS];
+
+fn bump(counter: &AtomicU64) {
+    // Only this CPU writes it: a plain increment, readable from others.
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+}
+
+/// Counts something on this CPU.
+pub fn count(counter: Counter) {
+    bump(&COUNTERS[usize::from(number()) % MAX_CPUS].kinds[counter as usize]);
+}
+
+/// Counts a hypercall on this CPU.
+pub fn count_hypercall(number_of_call: u64) {
+    bump(&COUNTERS[usize::from(number()) % MAX_CPUS].hypercalls[(number_of_call & 63) as usize]);
+}
+
+/// A CPU's counters.
+pub fn counters(cpu: CpuId) -> &'static Counters {
+    &COUNTERS[usize::from(cpu.0) % MAX_CPUS]
+}
+
 /// Domain and vcpu that this CPU runs, for messages.
 pub fn running() -> Option<(u16, u32)> {
     crate::switch::current_for_panic()

@@ -3,6 +3,7 @@
 
 use crate::instructions::{cpuid, read_cr0, read_cr4, write_cr0, write_cr4, xsetbv};
 use core::arch::asm;
+use ferroxen_core::pv::FpuBlock;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// The most bytes of a state (AVX-512 and PKRU included).
@@ -11,22 +12,21 @@ pub const MAX_STATE: usize = 4096;
 static XCR0: AtomicU64 = AtomicU64::new(0);
 static SIZE: AtomicU32 = AtomicU32::new(512);
 
-/// Room for one vcpu's state.
-#[repr(C, align(64))]
-#[derive(Clone)]
-pub struct State([u8; MAX_STATE]);
-
-impl Default for State {
-    /// The state after FNINIT with the default MXCSR.
-    fn default() -> Self {
-        let mut bytes = [0; MAX_STATE];
-        bytes[0..2].copy_from_slice(&0x37fu16.to_le_bytes());
-        bytes[24..28].copy_from_slice(&0x1f80u32.to_le_bytes());
-        State(bytes)
+/// Fills `state` as FNINIT and the default MXCSR would. It has at least [`size`] bytes.
+pub fn reset(state: &mut [FpuBlock]) {
+    state.fill(FpuBlock([0; 64]));
+    if let Some(first) = state.first_mut() {
+        first.0[0..2].copy_from_slice(&0x37fu16.to_le_bytes());
+        first.0[24..28].copy_from_slice(&0x1f80u32.to_le_bytes());
     }
 }
 
-/// Turns on SSE and XSAVE on this CPU, with every state component that fits [`State`].
+/// Blocks of a state.
+pub fn blocks() -> usize {
+    (size() as usize).div_ceil(64)
+}
+
+/// Turns on SSE and XSAVE on this CPU, with every state component that fits [`MAX_STATE`].
 pub fn init() {
     // SAFETY: CR0.MP and NE set, EM and TS clear; CR4.OSFXSR, OSXMMEXCPT.
     unsafe {
@@ -63,8 +63,9 @@ pub fn size() -> u32 {
 }
 
 /// Stores this CPU's state. CR0.TS is clear.
-pub fn save(state: &mut State) {
-    let at = state.0.as_mut_ptr();
+pub fn save(state: &mut [FpuBlock]) {
+    assert!(state.len() >= blocks());
+    let at = state.as_mut_ptr();
     if xcr0() != 0 {
         // SAFETY: 64-byte aligned and large enough for XCR0's components.
         unsafe { asm!("xsave64 [{}]", in(reg) at, in("eax") u32::MAX, in("edx") u32::MAX, options(nostack)) };
@@ -75,8 +76,9 @@ pub fn save(state: &mut State) {
 }
 
 /// Loads a state into this CPU. CR0.TS is clear.
-pub fn restore(state: &State) {
-    let at = state.0.as_ptr();
+pub fn restore(state: &[FpuBlock]) {
+    assert!(state.len() >= blocks());
+    let at = state.as_ptr();
     if xcr0() != 0 {
         // SAFETY: written by `save` or `default`, or checked by whoever set it.
         unsafe { asm!("xrstor64 [{}]", in(reg) at, in("eax") u32::MAX, in("edx") u32::MAX, options(nostack)) };

@@ -1,0 +1,285 @@
+//! Putting vcpus on this CPU and taking them off.
+
+use crate::machine::{Domain, Vcpu, hv};
+use crate::percpu::{self, Counter, remote};
+use crate::platform::{flush_all_here, scale, tsc};
+use core::cell::UnsafeCell;
+use core::sync::atomic::Ordering;
+use ferroxen_core::addr::Maddr;
+use ferroxen_core::cpu::MAX_CPUS;
+use ferroxen_core::pv::{self, GDT_FRAMES, PvState};
+use ferroxen_core::sched::Scheduler;
+use ferroxen_core::time::{RunState, write_record};
+use ferroxen_sync::Shared;
+use ferroxen_x86::paging::{self, direct};
+use ferroxen_x86::{StackTop, descriptors, entry, fpu, guest_copy, instructions, layout};
+
+const FS_BASE: u32 = 0xc000_0100;
+const GS_BASE: u32 = 0xc000_0101;
+const SHADOW_GS_BASE: u32 = 0xc000_0102;
+
+/// What a CPU runs; touched by that CPU only.
+#[derive(Default)]
+struct Current {
+    vcpu: Option<Shared<Vcpu>>,
+    domain: Option<Shared<Domain>>,
+    gdt_frames_mapped: usize,
+    ldt_mapped: bool,
+}
+
+struct Slots([UnsafeCell<Current>; MAX_CPUS]);
+// SAFETY: each CPU uses its own slot only, and never from an interrupt handler.
+unsafe impl Sync for Slots {}
+static CURRENT: Slots = Slots(
+    [const { UnsafeCell::new(Current { vcpu: None, domain: None, gdt_frames_mapped: 0, ldt_mapped: false }) }; MAX_CPUS],
+);
+
+fn current() -> *mut Current {
+    CURRENT.0[usize::from(percpu::number()) % MAX_CPUS].get()
+}
+
+/// The vcpu that this CPU runs and its domain, if it is not idle.
+pub fn running() -> Option<(&'static Vcpu, &'static Domain, &'static Shared<Vcpu>)> {
+    // SAFETY: this CPU's own slot. The references are good until this CPU switches, which callers on its stack do
+    // only at the end of `exit_work_for_guest`, when they hold none.
+    let current = unsafe { &*current() };
+    match (&current.vcpu, &current.domain) {
+        (Some(vcpu), Some(domain)) => Some((vcpu, domain, vcpu)),
+        _ => None,
+    }
+}
+
+/// Domain and vcpu number, for a message.
+pub fn current_for_panic() -> Option<(u16, u32)> {
+    running().map(|(vcpu, _, _)| (vcpu.domid.0, vcpu.id))
+}
+
+/// Asks the scheduler and does what it says. Returns with a vcpu on this CPU; waits as long as there is none.
+pub fn schedule(top: &mut StackTop) {
+    let cpu = percpu::this();
+    loop {
+        let now = now();
+        // SAFETY: this CPU's own slot.
+        let slot = unsafe { &mut *current() };
+        let decision = hv().sched.decide(cpu, slot.vcpu.as_ref(), now);
+        crate::timer::set_slice_end(decision.until);
+        match (&slot.vcpu, decision.vcpu) {
+            (Some(old), Some(new)) if Shared::same(old, &new) => return,
+            (_, next) => {
+                if let Some(old) = slot.vcpu.take() {
+                    leave(top, slot, &old, now);
+                }
+                match next {
+                    Some(vcpu) => {
+                        enter(top, slot, vcpu, now);
+                        return;
+                    }
+                    None => idle(top),
+                }
+            }
+        }
+    }
+}
+
+fn now() -> u64 {
+    use ferroxen_core::Platform;
+    hv().platform.now()
+}
+
+/// Nothing to run: sleeps until there is work, and does it.
+fn idle(top: &mut StackTop) {
+    loop {
+        instructions::cli();
+        let pending = percpu::pending(percpu::this());
+        if pending == 0 {
+            crate::timer::program();
+            // SAFETY: this CPU is set up.
+            unsafe { instructions::sti_hlt() };
+            continue;
+        }
+        // SAFETY: as above.
+        unsafe { instructions::sti() };
+        if crate::work::perform(top, percpu::take_pending()) {
+            return;
+        }
+    }
+}
+
+fn leave(top: &mut StackTop, slot: &mut Current, vcpu: &Shared<Vcpu>, now: u64) {
+    percpu::count(Counter::Switch);
+    let pv = &mut top.pv;
+    pv.selectors = guest_copy::selectors();
+    // SAFETY: these registers exist on every 64-bit CPU.
+    unsafe {
+        pv.fs_base = instructions::rdmsr(FS_BASE);
+        let (active, shadow) = (instructions::rdmsr(GS_BASE), instructions::rdmsr(SHADOW_GS_BASE));
+        (pv.gs_base_kernel, pv.gs_base_user) = if pv.in_kernel() { (active, shadow) } else { (shadow, active) };
+    }
+    if pv.debug[5] & 0xff != 0 {
+        pv.debug[4] = instructions::read_dr6();
+    }
+    // SAFETY: no breakpoint of this guest may fire in another.
+    unsafe { instructions::write_dr7(0x400) };
+    let mut saved = vcpu.saved.lock();
+    fpu::set_task_switched(false);
+    if saved.fpu.len() >= fpu::blocks() {
+        fpu::save(&mut saved.fpu);
+    }
+    saved.regs = top.regs;
+    saved.pv = pv.clone();
+    drop(saved);
+    // The idle tables, so that nothing of the guest is used any more.
+    // SAFETY: our own tables.
+    unsafe { instructions::write_cr3(paging::root()) };
+    flush_all_here();
+    let cpu = percpu::this();
+    if let Some(domain) = slot.domain.take() {
+        domain.dirty_cpus.clear(cpu);
+    }
+    top.pv = PvState::default();
+    let state = if vcpu.sched.runnable() {
+        RunState::Runnable
+    } else if vcpu.sched.flags() & ferroxen_core::sched::BLOCKED != 0 {
+        RunState::Blocked
+    } else {
+        RunState::Offline
+    };
+    vcpu.runstate.change(state, now);
+    if let Some(other) = hv().sched.saved(cpu, vcpu, now) {
+        use ferroxen_core::Platform;
+        hv().platform.kick(other);
+    }
+}
+
+fn enter(top: &mut StackTop, slot: &mut Current, vcpu: Shared<Vcpu>, now: u64) {
+    let cpu = percpu::this();
+    let Some(domain) = hv().domains.get(vcpu.domid) else {
+        panic!("a vcpu of d{} runs, but the domain is gone", vcpu.domid.0)
+    };
+    domain.dirty_cpus.set(cpu);
+    {
+        let mut saved = vcpu.saved.lock();
+        top.regs = saved.regs;
+        top.pv = saved.pv.clone();
+        if saved.fpu.len() < fpu::blocks() {
+            let missing = fpu::blocks() - saved.fpu.len();
+            saved.fpu.resize(missing, ferroxen_core::pv::FpuBlock([0; 64]));
+            fpu::reset(&mut saved.fpu);
+        }
+        fpu::restore(&saved.fpu);
+    }
+    // An interrupt return: all registers come from the saved state.
+    top.regs.entry_vector = 0;
+    slot.gdt_frames_mapped = GDT_FRAMES;
+    slot.ldt_mapped = true;
+    slot.domain = Some(domain);
+    slot.vcpu = Some(vcpu);
+    let vcpu = slot.vcpu.as_ref().expect("just set");
+    refresh_info(top, vcpu);
+    // SAFETY: core validated the root and installed our slots.
+    unsafe { instructions::write_cr3(top.pv.root().0) };
+    flush_all_here();
+    load_descriptor_tables(&top.pv);
+    load_segments(top);
+    load_debug(&top.pv);
+    fpu::set_task_switched(top.pv.flags & pv::TASK_SWITCHED != 0);
+    write_time(vcpu);
+    vcpu.runstate.change(RunState::Running, now);
+    crate::work::update_runstate_area(vcpu);
+}
+
+/// Tells the exit path where the vcpu's `struct vcpu_info` is.
+pub fn refresh_info(top: &mut StackTop, vcpu: &Vcpu) {
+    let info = vcpu.info();
+    top.pv.vcpu_info = info;
+    top.cpu.info = direct::<u8>(info.0) as u64;
+}
+
+/// Writes the vcpu's time record for this CPU.
+pub fn write_time(vcpu: &Vcpu) {
+    let scale = scale().rebase(tsc());
+    write_record(&hv().platform, vcpu.info(), &scale, true);
+}
+
+/// Data selectors and segment bases.
+fn load_segments(top: &mut StackTop) {
+    let good = guest_copy::load_selectors(top.pv.selectors);
+    let pv = &top.pv;
+    let (active, shadow) =
+        if pv.in_kernel() { (pv.gs_base_kernel, pv.gs_base_user) } else { (pv.gs_base_user, pv.gs_base_kernel) };
+    // SAFETY: bases are checked to be canonical when they are set.
+    unsafe {
+        instructions::wrmsr(FS_BASE, pv.fs_base);
+        instructions::wrmsr(GS_BASE, active);
+        instructions::wrmsr(SHADOW_GS_BASE, shadow);
+    }
+    if !good {
+        crate::bounce::failsafe(top);
+    }
+}
+
+/// The guest's debug registers.
+pub fn load_debug(pv: &PvState) {
+    // SAFETY: core lets no breakpoint point into the hypervisor.
+    unsafe {
+        if pv.debug[5] & 0xff != 0 {
+            instructions::write_dr0(pv.debug[0]);
+            instructions::write_dr1(pv.debug[1]);
+            instructions::write_dr2(pv.debug[2]);
+            instructions::write_dr3(pv.debug[3]);
+            instructions::write_dr6(pv.debug[4]);
+        }
+        instructions::write_dr7(pv.debug[5] | 0x400);
+    }
+}
+
+/// Puts the guest's GDT frames into this CPU's area, and empties its LDT (its pages come on demand).
+pub fn load_descriptor_tables(pv: &PvState) {
+    let cpu = percpu::number();
+    let area = layout::cpu_area(cpu);
+    let frames = (pv.gdt_entries as usize).div_ceil(512);
+    for (i, frame) in pv.gdt_frames.iter().enumerate() {
+        let entry = if i < frames { frame.maddr().0 | paging::P | paging::W | paging::NX } else { 0 };
+        let at = area + layout::AREA_GDT + i as u64 * 4096;
+        paging::set(at, entry);
+        instructions::invlpg(at);
+    }
+    for i in 0..16 {
+        let at = area + layout::AREA_LDT + i * 4096;
+        paging::set(at, 0);
+        instructions::invlpg(at);
+    }
+    let gdt_page = crate::machine::gdt_page(percpu::this());
+    // SAFETY: this CPU's page.
+    unsafe { descriptors::load_ldt(gdt_page, cpu, pv.ldt_entries) };
+}
+
+/// Maps one page of the guest's LDT.
+pub fn map_ldt_page(index: u64, frame: Maddr) {
+    let at = layout::cpu_area(percpu::number()) + layout::AREA_LDT + index * 4096;
+    paging::set(at, frame.0 | paging::P | paging::W | paging::NX);
+}
+
+/// Switches between the guest's kernel and its user mode on this CPU.
+pub fn toggle_mode(pv: &mut PvState) {
+    pv.flags ^= pv::IN_KERNEL;
+    // SAFETY: the two bases change places with the mode; the root was validated.
+    unsafe {
+        instructions::swapgs();
+        instructions::write_cr3(pv.root().0);
+    }
+}
+
+/// Gives this CPU's stack top.
+pub fn top() -> &'static mut StackTop {
+    // SAFETY: called where nobody else borrows it: at the bottom of trap handlers.
+    unsafe { &mut *entry::top() }
+}
+
+/// Marks a CPU as one that runs guests.
+pub fn go_online() {
+    let cpu = percpu::this();
+    remote(cpu).online.store(true, Ordering::SeqCst);
+    hv().platform.online.lock().set(cpu);
+    hv().sched.add_cpu(cpu);
+}

@@ -1,0 +1,96 @@
+//! What is done between a trap and the return to a guest: timers, interrupts, scheduling, events.
+
+use crate::machine::{Vcpu, hv};
+use crate::percpu::{self, work};
+use crate::platform::{flush_all_here, flush_here};
+use crate::{bounce, irq, switch, timer};
+use ferroxen_core::Platform;
+use ferroxen_core::addr::Vaddr;
+use ferroxen_core::ctx::Effects;
+use ferroxen_core::platform::Flush;
+use ferroxen_x86::{StackTop, fpu, instructions};
+
+/// Called by the exit path as long as something waits. Comes and goes with interrupts off.
+#[unsafe(no_mangle)]
+extern "C" fn exit_work_for_guest(top: &mut StackTop) {
+    loop {
+        let pending = percpu::take_pending();
+        if pending == 0 {
+            break;
+        }
+        // SAFETY: this CPU is set up.
+        unsafe { instructions::sti() };
+        if perform(top, pending) {
+            switch::schedule(top);
+        }
+        instructions::cli();
+    }
+    timer::program();
+    if let Some((vcpu, _, _)) = switch::running() {
+        if top.pv.vcpu_info != vcpu.info() {
+            switch::refresh_info(top, vcpu);
+        }
+        let info = hv().platform.page(vcpu.info().mfn());
+        let at = vcpu.info().offset();
+        if info.load_u8(at) != 0 && info.load_u8(at + 1) == 0 {
+            // SAFETY: as above; the guest's stack is written with interrupts on.
+            unsafe { instructions::sti() };
+            bounce::deliver_event(top);
+            instructions::cli();
+        }
+    }
+}
+
+/// Does the work of these bits; gives whether the scheduler is to be asked.
+pub fn perform(_top: &mut StackTop, pending: u64) -> bool {
+    if pending & work::TIMER != 0 {
+        timer::expire();
+    }
+    if pending & work::IRQ != 0 {
+        irq::deliver();
+    }
+    pending & (work::SCHEDULE | work::TIMER) != 0
+}
+
+/// Performs what core wants done on this CPU before the guest goes on.
+pub fn apply(top: &mut StackTop, effects: Effects) {
+    if effects.load_root {
+        // SAFETY: core validated the root and installed our slots.
+        unsafe { instructions::write_cr3(top.pv.root().0) };
+        if effects.flush_all {
+            flush_all_here();
+        }
+    } else if effects.flush_all {
+        flush_all_here();
+    } else if effects.flush_non_global {
+        flush_here(Flush::NonGlobal);
+    }
+    if let Some(Vaddr(at)) = effects.invlpg {
+        instructions::invlpg(at);
+    }
+    if effects.load_descriptor_tables {
+        switch::load_descriptor_tables(&top.pv);
+    }
+    if effects.load_debug {
+        switch::load_debug(&top.pv);
+    }
+    if effects.load_fpu {
+        fpu::set_task_switched(top.pv.flags & ferroxen_core::pv::TASK_SWITCHED != 0);
+    }
+    if effects.reschedule {
+        percpu::mark(percpu::this(), work::SCHEDULE);
+    }
+    if effects.program_timer {
+        timer::program();
+    }
+}
+
+/// Copies a vcpu's run states to where its guest wants to see them. It runs on this CPU, with its tables loaded.
+pub fn update_runstate_area(vcpu: &Vcpu) {
+    use zerocopy::IntoBytes;
+    if let Some(at) = vcpu.runstate.guest_area() {
+        let snapshot = vcpu.runstate.snapshot(hv().platform.now());
+        // A guest that unmapped its area sees no more of it.
+        let _ = hv().platform.copy_to_guest(percpu::this(), Vaddr(at), snapshot.as_bytes());
+    }
+}
