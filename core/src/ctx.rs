@@ -44,6 +44,10 @@ pub struct Effects {
     pub load_fpu: bool,
     /// Load these segment bases.
     pub segment_bases: SegmentBases,
+    /// PvState's TASK_SWITCHED flag changed: bring CR0.TS in line.
+    pub load_fpu: bool,
+    /// This CPU's timers changed: program its timer anew.
+    pub program_timer: bool,
     /// The vcpu may not go on: ask the scheduler.
     pub reschedule: bool,
 }

@@ -125,6 +125,7 @@ fn leave(top: &mut StackTop, slot: &mut Current, vcpu: &Shared<Vcpu>, now: u64) 
     if saved.fpu.len() >= fpu::blocks() {
         fpu::save(&mut saved.fpu);
     }
+    fpu::set_xcr0(fpu::xcr0());
     saved.regs = top.regs;
     saved.pv = pv.clone();
     drop(saved);
@@ -168,6 +169,7 @@ fn enter(top: &mut StackTop, slot: &mut Current, vcpu: Shared<Vcpu>, now: u64) {
         }
         fpu::restore(&saved.fpu);
     }
+    fpu::set_xcr0(top.pv.xcr0.max(1));
     // An interrupt return: all registers come from the saved state.
     top.regs.entry_vector = 0;
     slot.gdt_frames_mapped = GDT_FRAMES;

@@ -97,3 +97,11 @@ pub fn set_task_switched(on: bool) {
         unsafe { write_cr0(new) };
     }
 }
+
+/// Sets XCR0 for the running guest (a subset of [`xcr0`], with bit 0), where the CPU has XSAVE.
+pub fn set_xcr0(value: u64) {
+    if xcr0() != 0 {
+        // SAFETY: a subset of what `init` found valid; core checks the dependencies between the bits.
+        unsafe { xsetbv(0, value & xcr0() | 1) };
+    }
+}

@@ -94,3 +94,15 @@ pub unsafe fn wrmsr(index: u32, value: u64) -> bool {
     // SAFETY: the caller's; a fault is caught by the exception table.
     unsafe { wrmsr_safe(index, value) == 0 }
 }
+
+/// Reads a word of this CPU's descriptor area, which may not be mapped.
+pub fn read_descriptor(at: u64) -> Option<u64> {
+    let area = layout::CPU_AREA..layout::MMIO_START;
+    if !area.contains(&at) || at % 8 != 0 {
+        return None;
+    }
+    let (value, bad): (u64, u64);
+    // SAFETY: reads the descriptor area; a fault is caught by the exception table.
+    unsafe { core::arch::asm!("call load_guest_word", in("rdi") at, out("rax") value, out("rdx") bad) };
+    (bad == 0).then_some(value)
+}
