@@ -64,6 +64,10 @@ impl Vaddr {
     pub const fn is_canonical(self) -> bool {
         ((self.0 as i64) << 16 >> 16) as u64 == self.0
     }
+    /// Whether it is a guest's to use: canonical and outside the hypervisor's range (HYPERVISOR_VIRT_START to _END).
+    pub const fn is_guest(self) -> bool {
+        self.is_canonical() && !(self.0 >= 0xffff_8000_0000_0000 && self.0 < 0xffff_8800_0000_0000)
+    }
     /// Index into the table of `level` (1 to 4).
     pub const fn index(self, level: u32) -> usize {
         ((self.0 >> (PAGE_SHIFT + 9 * (level - 1))) & 0x1ff) as usize

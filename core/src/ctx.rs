@@ -44,10 +44,14 @@ pub struct Effects {
     pub load_fpu: bool,
     /// Load these segment bases.
     pub segment_bases: SegmentBases,
-    /// PvState's TASK_SWITCHED flag changed: bring CR0.TS in line.
-    pub load_fpu: bool,
     /// This CPU's timers changed: program its timer anew.
     pub program_timer: bool,
+    /// The domain ended itself: see what is to become of the machine.
+    pub shutdown: bool,
+    /// The vcpu's `struct vcpu_info` moved.
+    pub refresh_info: bool,
+    /// Write the vcpu's time record.
+    pub update_time: bool,
     /// The vcpu may not go on: ask the scheduler.
     pub reschedule: bool,
 }

@@ -63,6 +63,7 @@
 
 extern crate alloc;
 
+pub mod build;
 mod bytes;
 mod decompress;
 mod elf;

@@ -3,6 +3,7 @@
 use super::{DomId, Domain, DomainTable, Vcpu};
 use crate::console::Console;
 use crate::cpu::CpuId;
+use crate::evtchn::Notify;
 use crate::frame::{FrameTable, Freed};
 use crate::hypercall::BuildInfo;
 use crate::memory::{Heap, Machine};
@@ -68,6 +69,19 @@ impl<P: Platform> Hypervisor<P> {
     /// All CPUs' timers.
     pub fn all_timers(&self) -> &[Timers] {
         &self.timers
+    }
+
+    /// Performs what an event-channel operation wants done to vcpus.
+    pub fn notify(&self, notify: Notify) {
+        if notify.vcpus.is_empty() {
+            return;
+        }
+        let Some(dom) = self.domains.get(notify.domid) else { return };
+        for id in notify.vcpus.iter() {
+            if let Some(vcpu) = dom.vcpu(id) {
+                self.wake(vcpu);
+            }
+        }
     }
 
     /// Something happened for a vcpu (an event became pending): if it sleeps it wakes, if it runs elsewhere its CPU

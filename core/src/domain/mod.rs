@@ -1,5 +1,6 @@
 //! Domains and vcpus: what they are, where they are found.
 
+pub mod context;
 mod hypervisor;
 mod table;
 mod vcpu;
@@ -14,7 +15,7 @@ use crate::memory::MapSlot;
 use crate::platform::Platform;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use ferroxen_sync::{OnceBox, Shared};
 use xen_abi::Errno;
 
@@ -58,6 +59,8 @@ pub struct Domain<P: Platform> {
     pub shutdown: AtomicU8,
     /// Is being torn down: no new references, mappings or events.
     pub dying: AtomicBool,
+    /// SCHEDOP_watchdog: bit n - 1 is set while watchdog n is.
+    pub watchdogs: AtomicU32,
     /// Frames owned and their limit.
     pub pages: PageCount,
     /// Event channels.
@@ -117,6 +120,7 @@ impl<P: Platform> Domain<P> {
             pause_count: AtomicU64::new(0),
             shutdown: AtomicU8::new(0),
             dying: AtomicBool::new(false),
+            watchdogs: AtomicU32::new(0),
             pages: PageCount::default(),
             events: DomainEvents::default(),
             handle: Handle::default(),

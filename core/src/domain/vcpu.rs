@@ -7,7 +7,7 @@ use crate::platform::Platform;
 use crate::pv::{FpuBlock, PvState, Regs};
 use alloc::vec::Vec;
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sched::VcpuSched;
 use crate::time::{VcpuRunState, VcpuTimers};
 use ferroxen_sync::{Lock, rank};
@@ -28,6 +28,10 @@ pub struct Vcpu<P: Platform> {
     pub sched: VcpuSched,
     /// How long it ran and waited.
     pub runstate: VcpuRunState,
+    /// Frame that VCPUOP_register_vcpu_info named; 0: none. The vcpu holds a reference and a writable use of it.
+    pub info_frame: AtomicU64,
+    /// An NMI waits (VCPUOP_send_nmi).
+    pub pending_nmi: AtomicBool,
     /// Its timers.
     pub timers: VcpuTimers,
     /// VCPUOP_register_vcpu_time_memory_area: linear address; 0: none.
@@ -68,6 +72,8 @@ impl<P: Platform> Vcpu<P> {
             traps: core::array::from_fn(|_| TrapGate::default()),
             sched: VcpuSched::default(),
             runstate: VcpuRunState::default(),
+            info_frame: AtomicU64::new(0),
+            pending_nmi: AtomicBool::new(false),
             timers: VcpuTimers::default(),
             time_area: AtomicU64::new(0),
             events: VcpuEvents::default(),

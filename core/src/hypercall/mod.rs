@@ -17,6 +17,14 @@ pub use debugreg::{get_debugreg, set_debugreg};
 pub use registers::{fpu_taskswitch, set_segment_base, stack_switch};
 pub use traps::{ring3, set_gate, set_trap_table};
 pub use version::{BuildInfo, xen_version};
+mod dispatch;
+mod frames;
+pub mod sched_op;
+mod vcpu_op;
+
+pub use dispatch::{Devices, dispatch};
+pub use frames::EventFrames;
+pub use vcpu_op::vcpu_op;
 
 use crate::platform::Fault;
 use xen_abi::errno::Errno;

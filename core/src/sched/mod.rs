@@ -17,6 +17,9 @@ pub const BLOCKED: u32 = 1 << 1;
 /// `VcpuSched::flags`: its domain is paused, shut down or dying.
 pub const PAUSED: u32 = 1 << 2;
 
+/// `VcpuSched::flags`: it has a state to start from.
+pub const INITIALISED: u32 = 1 << 3;
+
 /// What a scheduler keeps in each vcpu.
 pub struct VcpuSched {
     flags: AtomicU32,

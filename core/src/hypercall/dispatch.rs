@@ -1,0 +1,158 @@
+//! The one table: hypercall numbers, their handlers, their arguments.
+
+use super::{HypercallResult, Stop, sched_op, vcpu_op};
+use crate::addr::{Maddr, Vaddr};
+use crate::ctx::Ctx;
+use crate::evtchn;
+use crate::memory::memory_op;
+use crate::paging;
+use crate::platform::Platform;
+use xen_abi::Errno;
+use xen_abi::xen::*;
+
+/// Hypercalls that are mostly hardware: interrupts, the machine's platform, segment bases.
+pub trait Devices<P: Platform> {
+    /// `HYPERVISOR_physdev_op`.
+    fn physdev_op(&mut self, ctx: &mut Ctx<'_, P>, cmd: u32, arg: Vaddr) -> HypercallResult;
+    /// `HYPERVISOR_platform_op`.
+    fn platform_op(&mut self, ctx: &mut Ctx<'_, P>, arg: Vaddr) -> HypercallResult;
+    /// `HYPERVISOR_sysctl`.
+    fn sysctl(&mut self, ctx: &mut Ctx<'_, P>, arg: Vaddr) -> HypercallResult;
+    /// `HYPERVISOR_domctl`.
+    fn domctl(&mut self, ctx: &mut Ctx<'_, P>, arg: Vaddr) -> HypercallResult;
+    /// `HYPERVISOR_set_segment_base`.
+    fn set_segment_base(&mut self, ctx: &mut Ctx<'_, P>, which: u32, base: u64) -> HypercallResult;
+    /// `HYPERVISOR_console_io`.
+    fn console_io(&mut self, ctx: &mut Ctx<'_, P>, cmd: u32, count: u64, buffer: Vaddr) -> HypercallResult;
+    /// Performs what an event-channel operation wants of the interrupt layer.
+    fn pirq(&mut self, ctx: &mut Ctx<'_, P>, effect: evtchn::PirqEffect) -> Result<(), Errno>;
+}
+
+/// Makes hypercall `number` with these arguments.
+pub fn dispatch<P: Platform>(
+    ctx: &mut Ctx<'_, P>,
+    devices: &mut impl Devices<P>,
+    number: u64,
+    args: [u64; 6],
+) -> HypercallResult {
+    if number == __HYPERVISOR_multicall.into() {
+        return multicall(ctx, devices, Vaddr(args[0]), args[1]);
+    }
+    single(ctx, devices, number, args)
+}
+
+fn single<P: Platform>(
+    ctx: &mut Ctx<'_, P>,
+    devices: &mut impl Devices<P>,
+    number: u64,
+    args: [u64; 6],
+) -> HypercallResult {
+    let [a, b, c, d, ..] = args;
+    // 32-bit arguments of the ABI: the upper half of the register is not part of them.
+    let low = |value: u64| (value & 0xffff_ffff) as u32;
+    let Ok(number) = u32::try_from(number) else { return Err(Errno::ENOSYS.into()) };
+    match number {
+        __HYPERVISOR_set_trap_table => super::set_trap_table(ctx, Vaddr(a)),
+        __HYPERVISOR_mmu_update => paging::mmu_update(ctx, Vaddr(a), b, Vaddr(c), d),
+        __HYPERVISOR_set_gdt => super::frames::set_gdt(ctx, Vaddr(a), low(b)),
+        __HYPERVISOR_stack_switch => super::stack_switch(ctx, a, b),
+        __HYPERVISOR_set_callbacks => super::set_callbacks(ctx, a, b, c),
+        __HYPERVISOR_fpu_taskswitch => super::fpu_taskswitch(ctx, a),
+        __HYPERVISOR_sched_op_compat => sched_op::sched_op_compat(ctx, low(a), b),
+        __HYPERVISOR_platform_op => devices.platform_op(ctx, Vaddr(a)),
+        __HYPERVISOR_set_debugreg => super::set_debugreg(ctx, a, b),
+        __HYPERVISOR_get_debugreg => super::get_debugreg(ctx, a),
+        __HYPERVISOR_update_descriptor => {
+            paging::update_descriptor(ctx, Maddr(a), b).map(|()| 0).map_err(|error| Stop::Err(error.errno()))
+        }
+        __HYPERVISOR_memory_op => memory_op(ctx, a, b),
+        __HYPERVISOR_update_va_mapping => paging::update_va_mapping(ctx, Vaddr(a), b, c),
+        __HYPERVISOR_set_timer_op => sched_op::set_timer_op(ctx, a),
+        __HYPERVISOR_event_channel_op => event_channel_op(ctx, devices, low(a), Vaddr(b)),
+        __HYPERVISOR_xen_version => super::xen_version(ctx, a, Vaddr(b)),
+        __HYPERVISOR_console_io => devices.console_io(ctx, low(a), b, Vaddr(c)),
+        __HYPERVISOR_physdev_op => devices.physdev_op(ctx, low(a), Vaddr(b)),
+        __HYPERVISOR_update_va_mapping_otherdomain => {
+            paging::update_va_mapping_otherdomain(ctx, Vaddr(a), b, c, d)
+        }
+        __HYPERVISOR_vm_assist => super::vm_assist(ctx, a, b),
+        __HYPERVISOR_set_segment_base => devices.set_segment_base(ctx, low(a), b),
+        __HYPERVISOR_vcpu_op => vcpu_op::vcpu_op(ctx, low(a), low(b), Vaddr(c)),
+        __HYPERVISOR_mmuext_op => paging::mmuext_op(ctx, Vaddr(a), b, Vaddr(c), d),
+        __HYPERVISOR_sched_op => sched_op::sched_op(ctx, low(a), Vaddr(b)),
+        __HYPERVISOR_callback_op => super::callback_op(ctx, a, Vaddr(b)),
+        __HYPERVISOR_nmi_op => super::nmi_op(ctx, a, Vaddr(b)),
+        __HYPERVISOR_sysctl => devices.sysctl(ctx, Vaddr(a)),
+        __HYPERVISOR_domctl => devices.domctl(ctx, Vaddr(a)),
+        _ => Err(Errno::ENOSYS.into()),
+    }
+}
+
+fn event_channel_op<P: Platform>(
+    ctx: &mut Ctx<'_, P>,
+    devices: &mut impl Devices<P>,
+    cmd: u32,
+    arg: Vaddr,
+) -> HypercallResult {
+    let outcome = evtchn::event_channel_op(ctx, cmd, arg, &super::EventFrames { hv: ctx.hv, cpu: ctx.cpu, vcpu: ctx.vcpu })?;
+    ctx.hv.notify(outcome.notify);
+    if let Some(effect) = outcome.pirq
+        && outcome.pirq_of.is_none_or(|domid| domid == ctx.dom.id)
+        && let Err(error) = devices.pirq(ctx, effect)
+    {
+        if let evtchn::PirqEffect::Bind { port, .. } = effect {
+            let _ = evtchn::close(ctx.hv, ctx.dom, port);
+        }
+        return Err(error.into());
+    }
+    if outcome.again { Err(Stop::Again([cmd.into(), arg.0, 0, 0, 0, 0])) } else { Ok(0) }
+}
+
+/// One entry's size.
+const ENTRY: u64 = size_of::<MulticallEntry>() as u64;
+
+/// `HYPERVISOR_multicall`: a list of calls; each entry gets its result.
+fn multicall<P: Platform>(
+    ctx: &mut Ctx<'_, P>,
+    devices: &mut impl Devices<P>,
+    list: Vaddr,
+    count: u64,
+) -> HypercallResult {
+    let count = count & 0xffff_ffff;
+    for index in 0..count {
+        let at = Vaddr(list.0.wrapping_add(index.wrapping_mul(ENTRY)));
+        let rest = [at.0, count.wrapping_sub(index), 0, 0, 0, 0];
+        if index != 0 && ctx.preempt_pending() {
+            return Err(Stop::Again(rest));
+        }
+        let mut entry: MulticallEntry = ctx.read(at)?;
+        let result = match entry.op {
+            // A list inside a list would be recursion that a guest steers.
+            op if op == u64::from(__HYPERVISOR_multicall) => Err(Stop::Err(Errno::EINVAL)),
+            op => single(ctx, devices, op, entry.args),
+        };
+        match result {
+            Ok(value) => entry.result = value,
+            Err(Stop::Err(error)) => entry.result = error.as_neg().cast_unsigned(),
+            Err(Stop::Again(args)) => {
+                entry.args = args;
+                ctx.write(at, &entry)?;
+                return Err(Stop::Again(rest));
+            }
+        }
+        let result_at = Vaddr(at.0.wrapping_add(core::mem::offset_of!(MulticallEntry, result) as u64));
+        ctx.write(result_at, &entry.result)?;
+        // A call that ends this vcpu's turn ends the list for now.
+        if ctx.effects.reschedule && index.wrapping_add(1) != count {
+            return Err(Stop::Again([
+                at.0.wrapping_add(ENTRY),
+                count.wrapping_sub(index).wrapping_sub(1),
+                0,
+                0,
+                0,
+                0,
+            ]));
+        }
+    }
+    Ok(0)
+}

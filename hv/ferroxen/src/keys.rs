@@ -1,0 +1,118 @@
+//! Input on the hypervisor's console: goes to dom0, or, after three times Ctrl-A, to the debug keys.
+
+use crate::machine::hv;
+use crate::percpu::{self, COUNTER_NAMES};
+use crate::{bounce, info, switch};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use ferroxen_core::Platform;
+use ferroxen_core::domain::DomId;
+use ferroxen_core::evtchn;
+
+const CTRL_A: u8 = 1;
+static PRESSED: AtomicU8 = AtomicU8::new(0);
+static TO_XEN: AtomicBool = AtomicBool::new(false);
+
+/// One byte from the serial line.
+pub fn input(byte: u8) {
+    if byte == CTRL_A {
+        if PRESSED.fetch_add(1, Ordering::Relaxed) + 1 == 3 {
+            PRESSED.store(0, Ordering::Relaxed);
+            let now = !TO_XEN.fetch_xor(true, Ordering::Relaxed);
+            let name = if now { "Xen" } else { "DOM0" };
+            info!("*** Serial input to {name} (type 'CTRL-a' three times to switch input)");
+        }
+        return;
+    }
+    // Ctrl-A that were meant for dom0.
+    let held = PRESSED.swap(0, Ordering::Relaxed);
+    if TO_XEN.load(Ordering::Relaxed) {
+        debug_key(byte);
+        return;
+    }
+    for _ in 0..held {
+        hv().console.push_input(CTRL_A);
+    }
+    hv().console.push_input(byte);
+    crate::machine::notify(evtchn::send_global_virq(hv(), xen_abi::xen::VIRQ_CONSOLE));
+}
+
+/// Does what a debug key stands for.
+pub fn debug_key(key: u8) {
+    match key {
+        b'h' => {
+            info!("'h' pressed -> showing installed handlers");
+            info!(" key 'R' => reboot machine; 'c' => counters; 'd' => registers; 'e' => event channels; 'q' => domains");
+            info!(" key 'm' => memory");
+        }
+        b'R' => {
+            info!("'R' pressed -> rebooting machine");
+            crate::machine::reboot()
+        }
+        b'c' => counters(),
+        b'd' => {
+            if switch::running().is_some() {
+                bounce::show_guest(switch::top());
+            }
+        }
+        b'm' => {
+            let stats = hv().heap.stats();
+            info!("heap: {} of {} KiB free", stats.free << 2, stats.total << 2);
+        }
+        b'e' | b'q' => domains(key == b'e'),
+        _ => info!("no debug key '{}' (press 'h')", char::from(key)),
+    }
+}
+
+fn counters() {
+    for cpu in hv().platform.online().iter() {
+        let counters = percpu::counters(cpu);
+        info!("CPU {}:", cpu.0);
+        for (name, value) in COUNTER_NAMES.iter().zip(&counters.kinds) {
+            info!("  {name}: {}", value.load(Ordering::Relaxed));
+        }
+        for (number, value) in counters.hypercalls.iter().enumerate() {
+            let value = value.load(Ordering::Relaxed);
+            if value != 0 {
+                info!("  hypercall {number}: {value}");
+            }
+        }
+        let top = percpu::remote(cpu).top.load(Ordering::Acquire);
+        // SAFETY: stack tops are never taken away; torn counters are only printed.
+        let (bounces, returns) =
+            unsafe { ((&raw const (*top).cpu.syscall_bounces).read_volatile(), (&raw const (*top).cpu.syscall_returns).read_volatile()) };
+        info!("  system calls bounced: {bounces}, returned: {returns}");
+    }
+}
+
+fn domains(events: bool) {
+    let mut next = DomId(0);
+    while let Some(domain) = hv().domains.next(next) {
+        info!(
+            "d{}: {} of {} frames, shutdown {}",
+            domain.id.0,
+            domain.pages.total.load(Ordering::Relaxed),
+            domain.pages.max.load(Ordering::Relaxed),
+            domain.shutdown.load(Ordering::Relaxed)
+        );
+        for vcpu in domain.vcpus() {
+            let info = vcpu.info();
+            let page = hv().platform.page(info.mfn());
+            info!(
+                "  v{}: flags {:#x} on {:?} upcall pending {} mask {} rip {:#x}",
+                vcpu.id,
+                vcpu.sched.flags(),
+                vcpu.sched.running_on().map(|cpu| cpu.0),
+                page.load_u8(info.offset()),
+                page.load_u8(info.offset() + 1),
+                vcpu.saved.try_lock().map_or(0, |saved| saved.regs.rip)
+            );
+        }
+        if events {
+            info!("{}", evtchn::Dump { hv: hv(), dom: &domain });
+        }
+        if domain.id.0 == u16::MAX {
+            break;
+        }
+        next = DomId(domain.id.0 + 1);
+    }
+}
