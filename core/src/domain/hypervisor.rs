@@ -71,6 +71,15 @@ impl<P: Platform> Hypervisor<P> {
         &self.timers
     }
 
+    /// Makes room for one more vcpu in the scheduler and in every CPU's timers.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn reserve_vcpu(&self) -> Result<(), Errno> {
+        self.sched.reserve().map_err(|()| Errno::ENOMEM)?;
+        self.timers.iter().try_for_each(|timers| timers.reserve(1).map_err(|()| Errno::ENOMEM))
+    }
+
     /// Performs what an event-channel operation wants done to vcpus.
     pub fn notify(&self, notify: Notify) {
         if notify.vcpus.is_empty() {

@@ -20,10 +20,6 @@ pub trait Devices<P: Platform> {
     fn sysctl(&mut self, ctx: &mut Ctx<'_, P>, arg: Vaddr) -> HypercallResult;
     /// `HYPERVISOR_domctl`.
     fn domctl(&mut self, ctx: &mut Ctx<'_, P>, arg: Vaddr) -> HypercallResult;
-    /// `HYPERVISOR_set_segment_base`.
-    fn set_segment_base(&mut self, ctx: &mut Ctx<'_, P>, which: u32, base: u64) -> HypercallResult;
-    /// `HYPERVISOR_console_io`.
-    fn console_io(&mut self, ctx: &mut Ctx<'_, P>, cmd: u32, count: u64, buffer: Vaddr) -> HypercallResult;
     /// Performs what an event-channel operation wants of the interrupt layer.
     fn pirq(&mut self, ctx: &mut Ctx<'_, P>, effect: evtchn::PirqEffect) -> Result<(), Errno>;
 }
@@ -52,7 +48,7 @@ fn single<P: Platform>(
     let low = |value: u64| (value & 0xffff_ffff) as u32;
     let Ok(number) = u32::try_from(number) else { return Err(Errno::ENOSYS.into()) };
     match number {
-        __HYPERVISOR_set_trap_table => super::set_trap_table(ctx, Vaddr(a)),
+        __HYPERVISOR_set_trap_table => super::set_trap_table(ctx, a),
         __HYPERVISOR_mmu_update => paging::mmu_update(ctx, Vaddr(a), b, Vaddr(c), d),
         __HYPERVISOR_set_gdt => super::frames::set_gdt(ctx, Vaddr(a), low(b)),
         __HYPERVISOR_stack_switch => super::stack_switch(ctx, a, b),
@@ -69,19 +65,19 @@ fn single<P: Platform>(
         __HYPERVISOR_update_va_mapping => paging::update_va_mapping(ctx, Vaddr(a), b, c),
         __HYPERVISOR_set_timer_op => sched_op::set_timer_op(ctx, a),
         __HYPERVISOR_event_channel_op => event_channel_op(ctx, devices, low(a), Vaddr(b)),
-        __HYPERVISOR_xen_version => super::xen_version(ctx, a, Vaddr(b)),
-        __HYPERVISOR_console_io => devices.console_io(ctx, low(a), b, Vaddr(c)),
+        __HYPERVISOR_xen_version => super::xen_version(ctx, a, b),
+        __HYPERVISOR_console_io => super::console_io(ctx, a, b, c),
         __HYPERVISOR_physdev_op => devices.physdev_op(ctx, low(a), Vaddr(b)),
         __HYPERVISOR_update_va_mapping_otherdomain => {
             paging::update_va_mapping_otherdomain(ctx, Vaddr(a), b, c, d)
         }
         __HYPERVISOR_vm_assist => super::vm_assist(ctx, a, b),
-        __HYPERVISOR_set_segment_base => devices.set_segment_base(ctx, low(a), b),
+        __HYPERVISOR_set_segment_base => super::set_segment_base(ctx, a, b),
         __HYPERVISOR_vcpu_op => vcpu_op::vcpu_op(ctx, low(a), low(b), Vaddr(c)),
         __HYPERVISOR_mmuext_op => paging::mmuext_op(ctx, Vaddr(a), b, Vaddr(c), d),
         __HYPERVISOR_sched_op => sched_op::sched_op(ctx, low(a), Vaddr(b)),
-        __HYPERVISOR_callback_op => super::callback_op(ctx, a, Vaddr(b)),
-        __HYPERVISOR_nmi_op => super::nmi_op(ctx, a, Vaddr(b)),
+        __HYPERVISOR_callback_op => super::callback_op(ctx, a, b),
+        __HYPERVISOR_nmi_op => super::nmi_op(ctx, a, b),
         __HYPERVISOR_sysctl => devices.sysctl(ctx, Vaddr(a)),
         __HYPERVISOR_domctl => devices.domctl(ctx, Vaddr(a)),
         _ => Err(Errno::ENOSYS.into()),

@@ -4,27 +4,26 @@ mod assist;
 mod callback;
 mod console_io;
 pub mod debugreg;
+mod dispatch;
+mod frames;
 mod registers;
+pub mod sched_op;
 #[cfg(test)]
 mod tests;
 mod traps;
+mod vcpu_op;
 mod version;
 
 pub use assist::{VALID_ASSISTS, vm_assist};
 pub use callback::{callback_op, nmi_op, set_callbacks};
 pub use console_io::{console_io, read_ring};
 pub use debugreg::{get_debugreg, set_debugreg};
-pub use registers::{fpu_taskswitch, set_segment_base, stack_switch};
-pub use traps::{ring3, set_gate, set_trap_table};
-pub use version::{BuildInfo, xen_version};
-mod dispatch;
-mod frames;
-pub mod sched_op;
-mod vcpu_op;
-
 pub use dispatch::{Devices, dispatch};
 pub use frames::EventFrames;
+pub use registers::{fpu_taskswitch, set_segment_base, stack_switch};
+pub use traps::{ring3, set_gate, set_trap_table};
 pub use vcpu_op::vcpu_op;
+pub use version::{BuildInfo, xen_version};
 
 use crate::platform::Fault;
 use xen_abi::errno::Errno;

@@ -8,13 +8,14 @@ use ferroxen_x86::acpi::{self, Tables};
 use ferroxen_x86::bootinfo::{BootInfo, E820_RAM, Physical, Range};
 use ferroxen_x86::paging::{self, direct};
 use ferroxen_x86::serial::Serial;
-use ferroxen_x86::{StackTop, apic, clock, descriptors, entry, fpu, instructions, ioapic, layout};
+use ferroxen_x86::{apic, clock, descriptors, entry, fpu, instructions, ioapic, layout};
 
 unsafe extern "C" {
     static image_start: u8;
     static text_end: u8;
     static rodata_end: u8;
-    static image_end: u8;
+    #[link_name = "image_end"]
+    static image_end_symbol: u8;
     static syscall_stubs: u8;
 }
 
@@ -65,11 +66,15 @@ impl Text {
 }
 
 /// Hands out physical memory from one free range, from its end downwards, zeroed.
-struct Early {
-    range: Range,
+pub struct Early {
+    /// What is left.
+    pub range: Range,
+    /// Where it ended at first.
+    pub limit: u64,
 }
 impl Early {
-    fn take(&mut self, bytes: u64, align: u64) -> u64 {
+    /// So many bytes, aligned, zeroed, by physical address.
+    pub fn take(&mut self, bytes: u64, align: u64) -> u64 {
         let start = (self.range.end - bytes) & !(align - 1);
         assert!(start >= self.range.start, "not enough memory below 4 GiB to start ({bytes} bytes wanted); give the machine more memory");
         self.range.end = start;
@@ -77,7 +82,8 @@ impl Early {
         unsafe { core::ptr::write_bytes(direct::<u8>(start), 0, bytes as usize) };
         start
     }
-    fn page(&mut self) -> u64 {
+    /// One page.
+    pub fn page(&mut self) -> u64 {
         self.take(4096, 4096)
     }
 }
@@ -116,7 +122,8 @@ extern "C" fn boot_main(magic: u32, info: u32) -> ! {
         Text::new(boot.modules().get(i).map_or("", |module| c_string(&memory, module.cmdline)))
     });
 
-    let mut early = Early { range: largest_gap(&boot) };
+    let range = largest_gap(&boot);
+    let mut early = Early { range, limit: range.end };
     let ram_end = boot.memory_map().iter().filter(|e| e.kind == E820_RAM).map(|e| e.start + e.len).max().unwrap_or(0);
     let ram_end = ram_end.min(layout::DIRECT_MAP_BYTES);
     build_tables(&boot, &mut early, ram_end);
@@ -148,10 +155,8 @@ extern "C" fn boot_main(magic: u32, info: u32) -> ! {
     let x2apic = apic::choose(lapic, options.x2apic);
 
     // This CPU's own area, then its descriptors.
-    let boot_cpu = make_cpu_area(CpuId(0), &mut early);
-    let tops: alloc::vec::Vec<_> = core::iter::once(boot_cpu)
-        .chain((1..tables.cpu_count.min(options.maxcpus as usize).min(256)).map(|n| make_cpu_area(CpuId(n as u16), &mut early)))
-        .collect();
+    let cpus = tables.cpu_count.clamp(1, 256).min(options.maxcpus as usize);
+    let areas: alloc::vec::Vec<_> = (0..cpus).map(|n| make_cpu_area(CpuId(n as u16), &mut early)).collect();
     protect_image();
     // SAFETY: alone, before CR4.SMAP.
     unsafe {
@@ -182,9 +187,9 @@ extern "C" fn boot_main(magic: u32, info: u32) -> ! {
         ioapics,
         calibration,
         ram_end,
-        free: early.range,
+        early,
         lines: module_lines,
-        tops,
+        areas,
         serial,
     };
     machine::start(plan)
@@ -256,7 +261,7 @@ fn largest_gap(boot: &BootInfo) -> Range {
 
 fn alloc_free_list(boot: &BootInfo) -> [Range; 10] {
     let mut taken = [Range::default(); 10];
-    taken[0] = Range { start: image_physical(&raw const image_start), end: image_physical(&raw const image_end) };
+    taken[0] = Range { start: image_physical(&raw const image_start), end: image_physical(&raw const image_end_symbol) };
     for (slot, module) in taken[1..].iter_mut().zip(boot.modules()) {
         *slot = module.range;
     }
@@ -284,7 +289,7 @@ fn build_tables(boot: &BootInfo, early: &mut Early, ram_end: u64) {
         }
     }
     let start = image_physical(&raw const image_start);
-    let len = image_physical(&raw const image_end) - start;
+    let len = image_physical(&raw const image_end_symbol) - start;
     paging::map(layout::IMAGE_BASE + start, start, len, paging::P | paging::W | paging::GLOBAL, 4096, &mut take);
 }
 
@@ -293,7 +298,7 @@ fn protect_image() {
     let start = image_physical(&raw const image_start);
     let text = image_physical(&raw const text_end);
     let rodata = image_physical(&raw const rodata_end);
-    let end = image_physical(&raw const image_end);
+    let end = image_physical(&raw const image_end_symbol);
     for at in (start..end).step_by(4096) {
         let flags = match at {
             at if at < text => paging::P | paging::GLOBAL,
@@ -372,5 +377,7 @@ fn disable_legacy_pic() {
     }
 }
 
-/// The stack top of an area, for assertions.
-pub const STACK_TOP_BYTES: usize = size_of::<StackTop>();
+/// Physical address behind the image.
+pub fn image_end() -> u64 {
+    image_physical(&raw const image_end_symbol)
+}

@@ -3,37 +3,25 @@
 use crate::machine::hv;
 use crate::percpu::{self, COUNTER_NAMES};
 use crate::{bounce, info, switch};
-use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use core::sync::atomic::Ordering;
+use ferroxen_core::console::Received;
 use ferroxen_core::Platform;
 use ferroxen_core::domain::DomId;
 use ferroxen_core::evtchn;
 
-const CTRL_A: u8 = 1;
-static PRESSED: AtomicU8 = AtomicU8::new(0);
-static TO_XEN: AtomicBool = AtomicBool::new(false);
-
 /// One byte from the serial line.
 pub fn input(byte: u8) {
-    if byte == CTRL_A {
-        if PRESSED.fetch_add(1, Ordering::Relaxed) + 1 == 3 {
-            PRESSED.store(0, Ordering::Relaxed);
-            let now = !TO_XEN.fetch_xor(true, Ordering::Relaxed);
-            let name = if now { "Xen" } else { "DOM0" };
+    match hv().console.receive(byte) {
+        Received::ForGuest => {
+            crate::machine::notify(evtchn::send_global_virq(hv(), xen_abi::xen::VIRQ_CONSOLE));
+        }
+        Received::Key(key) => debug_key(key),
+        Received::Switched(ours) => {
+            let name = if ours { "Xen" } else { "DOM0" };
             info!("*** Serial input to {name} (type 'CTRL-a' three times to switch input)");
         }
-        return;
+        Received::Lost | Received::Nothing => {}
     }
-    // Ctrl-A that were meant for dom0.
-    let held = PRESSED.swap(0, Ordering::Relaxed);
-    if TO_XEN.load(Ordering::Relaxed) {
-        debug_key(byte);
-        return;
-    }
-    for _ in 0..held {
-        hv().console.push_input(CTRL_A);
-    }
-    hv().console.push_input(byte);
-    crate::machine::notify(evtchn::send_global_virq(hv(), xen_abi::xen::VIRQ_CONSOLE));
 }
 
 /// Does what a debug key stands for.

@@ -289,7 +289,7 @@ pub fn take_frames(order: u8) -> Option<u64> {
 /// Console output for the ring that `xl dmesg` reads.
 pub fn to_ring(bytes: &[u8]) {
     if let Some(hv) = HV.get() {
-        hv.console.write(bytes);
+        hv.console.put(bytes);
     }
 }
 
@@ -369,7 +369,7 @@ pub fn block(top: &mut StackTop, _vcpu: &Vcpu, _shared: &Shared<Vcpu>) {
 
 /// Writes a debug register of the running guest.
 pub fn set_debugreg(pv: &mut PvState, n: u32, value: u64) -> Option<()> {
-    let result = ferroxen_core::hypercall::write_debug_register(pv, n, value);
+    let result = ferroxen_core::hypercall::debugreg::set(pv, n.into(), value).ok();
     switch::load_debug(pv);
     result
 }

@@ -19,6 +19,8 @@ mod hypercall;
 #[cfg(target_os = "none")]
 mod irq;
 #[cfg(target_os = "none")]
+mod keys;
+#[cfg(target_os = "none")]
 mod machine;
 #[cfg(target_os = "none")]
 mod panic;

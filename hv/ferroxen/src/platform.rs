@@ -192,6 +192,10 @@ impl Platform for Machine {
         }
     }
 
+    fn console_write(&self, bytes: &[u8]) {
+        crate::console::write_bytes(bytes);
+    }
+
     fn log(&self, level: Level, text: core::fmt::Arguments<'_>) {
         let level = match level {
             Level::Error => LogLevel::Error,

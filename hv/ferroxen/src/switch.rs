@@ -220,6 +220,19 @@ fn load_segments(top: &mut StackTop) {
     }
 }
 
+/// Loads a selector as the user mode's GS (its base becomes the inactive one); the kernel's stays. A bad one is null.
+pub fn load_user_gs(selector: u16) {
+    let [ds, es, fs, _] = guest_copy::selectors();
+    // SAFETY: the hypervisor uses neither base; the kernel's is put back.
+    unsafe {
+        let kernel = instructions::rdmsr(GS_BASE);
+        guest_copy::load_selectors([ds, es, fs, selector]);
+        let user = instructions::rdmsr(GS_BASE);
+        instructions::wrmsr(SHADOW_GS_BASE, user);
+        instructions::wrmsr(GS_BASE, kernel);
+    }
+}
+
 /// The guest's debug registers.
 pub fn load_debug(pv: &PvState) {
     // SAFETY: core lets no breakpoint point into the hypervisor.

@@ -77,6 +77,31 @@ pub fn apply(top: &mut StackTop, effects: Effects) {
     if effects.load_fpu {
         fpu::set_task_switched(top.pv.flags & ferroxen_core::pv::TASK_SWITCHED != 0);
     }
+    let bases = effects.segment_bases;
+    for (msr, base) in [(0xc000_0100, bases.fs), (0xc000_0101, bases.gs_kernel)] {
+        if let Some(base) = base {
+            // SAFETY: core checked that it is canonical; the hypervisor uses neither.
+            unsafe { instructions::wrmsr(msr, base) };
+        }
+    }
+    if let Some(selector) = bases.gs_user_selector {
+        switch::load_user_gs(selector);
+    }
+    if let Some(base) = bases.gs_user {
+        // SAFETY: as above.
+        unsafe { instructions::wrmsr(0xc000_0102, base) };
+    }
+    if effects.refresh_info || effects.update_time {
+        if let Some((vcpu, _, _)) = switch::running() {
+            switch::refresh_info(top, vcpu);
+            switch::write_time(vcpu);
+        }
+    }
+    if effects.shutdown {
+        if let Some((_, domain, _)) = switch::running() {
+            crate::machine::after_shutdown(domain);
+        }
+    }
     if effects.reschedule {
         percpu::mark(percpu::this(), work::SCHEDULE);
     }

@@ -14,6 +14,8 @@ pub const CPU_AREA_STRIDE: u64 = 0x20_0000;
 pub const MMIO_START: u64 = 0xffff_8201_0000_0000;
 /// The image: linear = this + physical (slot 261).
 pub const IMAGE_BASE: u64 = 0xffff_82d0_4000_0000;
+/// Where the image is loaded (ferroxen.lds, HV_PHYS).
+pub const IMAGE_PHYSICAL: u64 = 0x20_0000;
 /// All RAM: linear = this + physical (slots 262 to 271).
 pub const DIRECT_MAP: u64 = 0xffff_8300_0000_0000;
 /// The most physical memory that fits the direct map.
