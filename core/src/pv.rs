@@ -122,6 +122,10 @@ pub struct PvState {
     pub iobmp_limit: u32,
     /// Keeps the size a multiple of 8.
     pub _pad: u32,
+    /// XCR0 as the guest set it; 0: not set yet (x87 only).
+    pub xcr0: u64,
+    /// TSC_AUX as the guest set it.
+    pub tsc_aux: u64,
     /// Frames of the guest's LDT that were mapped because they were used; 0: not yet.
     pub ldt_frames: [Mfn; LDT_FRAMES],
     /// Half undone page tables of levels 2, 3 and 4 that the next paging operation finishes first; 0: none. Hints

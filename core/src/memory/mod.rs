@@ -13,7 +13,7 @@ mod resource;
 mod tests;
 
 pub use assign::MemoryError;
-pub use heap::Heap;
+pub use heap::{Heap, Request};
 pub use map::{E820Entry, MAX_MAP_ENTRIES, MapSlot, MemoryMap};
 pub use op::memory_op;
 

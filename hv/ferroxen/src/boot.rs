@@ -246,7 +246,10 @@ fn largest_gap(boot: &BootInfo) -> Range {
     for entry in boot.memory_map().iter().filter(|e| e.kind == E820_RAM && e.start < 4 * GIB) {
         let end = (entry.start + entry.len).min(4 * GIB) & !0xfff;
         let mut at = entry.start.max(MIB).next_multiple_of(4096);
-        for used in taken.iter().filter(|r| r.end > at && r.start < end) {
+        for used in &taken {
+            if used.end <= at || used.start >= end {
+                continue;
+            }
             if used.start > at && used.start - at > best.end - best.start {
                 best = Range { start: at, end: used.start & !0xfff };
             }

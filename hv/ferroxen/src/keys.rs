@@ -96,7 +96,7 @@ fn domains(events: bool) {
             );
         }
         if events {
-            info!("{}", evtchn::Dump { hv: hv(), dom: &domain });
+            info!("{}", evtchn::Dump { platform: &hv().platform, dom: &domain });
         }
         if domain.id.0 == u16::MAX {
             break;

@@ -216,7 +216,13 @@ fn make_hypervisor(plan: &mut Plan) {
     for ioapic in irq::ioapics() {
         io.restrict(Mfn(ioapic.physical >> 12), Mfn((ioapic.physical >> 12) + 1), false);
     }
-    io.restrict(Mfn(layout::IMAGE_PHYSICAL >> 12), Mfn(boot::image_end() >> 12), false);
+    // RAM is mapped by ownership, never as I/O memory; but for the first MiB, which holds the BIOS's tables.
+    for entry in plan.boot.memory_map().iter().filter(|entry| entry.kind == E820_RAM) {
+        let (start, end) = (entry.start.max(1 << 20) >> 12, (entry.start + entry.len) >> 12);
+        if start < end && !io.restrict(Mfn(start), Mfn(end), false) {
+            boot::stop(format_args!("the memory map has too many RAM ranges"));
+        }
+    }
     let table = FrameTable::new(entries, io);
 
     // Nothing is taken early any more; what is left of it is free.
@@ -234,7 +240,7 @@ fn make_hypervisor(plan: &mut Plan) {
         .boot
         .memory_map()
         .iter()
-        .map(|entry| ferroxen_core::memory::E820Entry { addr: entry.start, size: entry.len, r#type: entry.kind })
+        .map(|entry| ferroxen_core::memory::E820Entry::new(entry.start, entry.len, entry.kind))
         .collect();
     hypervisor.machine.e820 = Vec::leak(e820);
     let extents: Vec<Mfn> = (m2p_start..m2p_start + m2p_bytes).step_by(2 << 20).map(|at| Mfn(at >> 12)).collect();
@@ -244,9 +250,6 @@ fn make_hypervisor(plan: &mut Plan) {
         // The first MiB stays with the BIOS's tables, which dom0 maps as they are.
         let start = entry.start.max(1 << 20).next_multiple_of(4096) >> 12;
         let end = (entry.start + entry.len).min(plan.ram_end) >> 12;
-        for mfn in start..end {
-            hypervisor.frames.add_ram(Mfn(mfn));
-        }
         let mut at = start;
         for used in &taken {
             let (first, last) = (used.start >> 12, used.end.div_ceil(4096));
@@ -266,9 +269,6 @@ fn make_hypervisor(plan: &mut Plan) {
 }
 
 fn give_to_heap(hypervisor: &Hypervisor<Machine>, start: u64, end: u64) {
-    for mfn in start..end {
-        hypervisor.frames.hypervisor_to_free(Mfn(mfn));
-    }
     hypervisor.heap.add(&hypervisor.frames, Mfn(start), end - start);
 }
 
