@@ -127,6 +127,8 @@ extern "C" fn boot_main(magic: u32, info: u32) -> ! {
     let ram_end = boot.memory_map().iter().filter(|e| e.kind == E820_RAM).map(|e| e.start + e.len).max().unwrap_or(0);
     let ram_end = ram_end.min(layout::DIRECT_MAP_BYTES);
     build_tables(&boot, &mut early, ram_end);
+    // SAFETY: the final tables map the image, with the stack that we are on, and all memory that is looked at.
+    unsafe { instructions::write_cr3(paging::root()) };
     // SAFETY: 8 MiB of free RAM.
     unsafe { heap::init(direct::<u8>(early.take(8 * MIB, 4096)), (8 * MIB) as usize) };
 
@@ -164,7 +166,7 @@ extern "C" fn boot_main(magic: u32, info: u32) -> ! {
             entry::patch_smap(|at| direct::<u8>(at - layout::IMAGE_BASE));
         }
         descriptors::build_idt();
-        instructions::write_cr3(paging::root());
+        instructions::flush_tlb_non_global();
     }
     setup_cpu(CpuId(0), &options);
     disable_legacy_pic();
