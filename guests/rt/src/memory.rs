@@ -22,6 +22,8 @@ pub const ACCESSED: u64 = 1 << 5;
 pub const DIRTY: u64 = 1 << 6;
 /// A superpage, in a table of level 2 or 3.
 pub const LARGE: u64 = 1 << 7;
+/// Global.
+pub const GLOBAL: u64 = 1 << 8;
 /// Not executable.
 pub const NX: u64 = 1 << 63;
 /// Where the frame is in an entry.

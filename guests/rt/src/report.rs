@@ -32,8 +32,7 @@ impl Outcome {
     }
 }
 
-/// Collects what a test checks. The last line of a guest is
-/// `FXRESULT {"guest":NAME,"outcome":OUTCOME,"checks":N,"failed":N,"detail":TEXT}`.
+/// Collects what a test checks. The last line of a guest is `@@ferroxen guest OUTCOME@@ WORDS`.
 pub struct Report {
     name: &'static str,
     checks: u32,
@@ -97,23 +96,22 @@ impl Report {
             (0, None, _) => (Outcome::Success, ""),
             _ => (Outcome::Failure, self.first.unwrap_or("")),
         };
-        println!(
-            "FXRESULT {{\"guest\":\"{}\",\"outcome\":\"{}\",\"checks\":{},\"failed\":{},\"detail\":\"{detail}\"}}",
-            self.name,
-            outcome.name(),
-            self.checks,
-            self.failed
-        );
+        let Report { name, checks, failed, .. } = self;
+        match outcome {
+            Outcome::Skip => println!("{MARK} skip@@ {detail}"),
+            Outcome::Failure => println!("{MARK} failure@@ {name}: {failed} of {checks} checks, the first: {detail}"),
+            _ => println!("{MARK} {}@@ {name}: {checks} checks {detail}", outcome.name()),
+        }
         // An emulator that was told to stop at a reboot stops at once; a machine that dom0 halts waits for a finger.
         hypercall::shutdown(if start::option("end") == Some("reboot") { SHUTDOWN_reboot } else { SHUTDOWN_poweroff })
     }
 }
 
+/// How a result line begins.
+const MARK: &str = "@@ferroxen guest";
+
 fn end(outcome: Outcome, detail: fmt::Arguments<'_>) -> ! {
-    println!(
-        "FXRESULT {{\"guest\":\"\",\"outcome\":\"{}\",\"checks\":0,\"failed\":0,\"detail\":\"{detail}\"}}",
-        outcome.name()
-    );
+    println!("{MARK} {}@@ {detail}", outcome.name());
     hypercall::shutdown(SHUTDOWN_crash)
 }
 
