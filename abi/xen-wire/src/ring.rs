@@ -143,11 +143,8 @@ impl RingLayout {
         let start = at & (self.size - 1);
         let first = n.min(self.size - start);
         let data = self.data;
-        [
-            (data + start as usize, (0, first as usize)),
-            (data, (first as usize, n as usize)),
-        ]
-        .into_iter()
-        .filter(|(_, (from, to))| from < to)
+        [(data + start as usize, (0, first as usize)), (data, (first as usize, n as usize))]
+            .into_iter()
+            .filter(|(_, (from, to))| from < to)
     }
 }

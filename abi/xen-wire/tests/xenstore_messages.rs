@@ -2,8 +2,7 @@
 
 use proptest::prelude::*;
 use xen_wire::xenstore::{
-    Access, HEADER_SIZE, Header, MsgType, Perm, Request, Strings, XENSTORE_PAYLOAD_MAX, XsError, path,
-    split_message,
+    Access, HEADER_SIZE, Header, MsgType, Perm, Request, Strings, XENSTORE_PAYLOAD_MAX, XsError, path, split_message,
 };
 
 /// An owned request, so that proptest can make one.
@@ -169,8 +168,11 @@ fn message_numbers_and_error_names_are_those_of_the_header() {
     assert_eq!(MsgType::ResetWatches.as_u32(), 21);
     assert_eq!(MsgType::DirectoryPart.as_u32(), 22);
     let names: Vec<_> = XsError::ALL.iter().map(|e| e.name()).collect();
-    assert_eq!(names.join(" "), "EINVAL EACCES EEXIST EISDIR ENOENT ENOMEM ENOSPC EIO ENOTEMPTY ENOSYS EROFS \
-        EBUSY EAGAIN EISCONN E2BIG EPERM");
+    assert_eq!(
+        names.join(" "),
+        "EINVAL EACCES EEXIST EISDIR ENOENT ENOMEM ENOSPC EIO ENOTEMPTY ENOSYS EROFS \
+        EBUSY EAGAIN EISCONN E2BIG EPERM"
+    );
     for e in XsError::ALL {
         assert_eq!(XsError::from_name(e.name().as_bytes()), Some(*e));
     }

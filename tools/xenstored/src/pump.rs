@@ -145,12 +145,10 @@ impl Pump {
             let chunk = all.get(..all.len().min(CHUNK_MAX)).unwrap_or_default();
             let want = chunk.len();
             let (sent, ended) = match self {
-                Pump::Direct => {
-                    match rustix::net::send(socket, chunk, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-                        Ok(n) => (n, None),
-                        Err(e) => (0, Some(e)),
-                    }
-                }
+                Pump::Direct => match rustix::net::send(socket, chunk, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+                    Ok(n) => (n, None),
+                    Err(e) => (0, Some(e)),
+                },
                 Pump::Piped(_, pipe) => {
                     point()?;
                     d.journal().out_begin(id, pos, want);

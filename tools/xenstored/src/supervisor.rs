@@ -96,9 +96,8 @@ fn signal_pipe() -> anyhow::Result<UnixStream> {
 
 impl Supervisor {
     fn start(&mut self) -> anyhow::Result<Running> {
-        let (ours, theirs) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-                .context("cannot make a socket pair")?;
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .context("cannot make a socket pair")?;
         let child = Command::new(&self.config.program)
             .args(&self.config.args)
             .stdin(Stdio::from(theirs))
@@ -113,8 +112,12 @@ impl Supervisor {
     }
 
     fn tell_everything(&self, control: &OwnedFd) -> std::io::Result<()> {
-        let pipes =
-            [self.input.reader.as_fd(), self.input.writer.as_fd(), self.output.reader.as_fd(), self.output.writer.as_fd()];
+        let pipes = [
+            self.input.reader.as_fd(),
+            self.input.writer.as_fd(),
+            self.output.reader.as_fd(),
+            self.output.writer.as_fd(),
+        ];
         keeper::send(control, &ToDaemon::Pipes, &pipes, SendFlags::empty())?;
         for l in &self.listeners {
             keeper::send(control, &ToDaemon::Listener(l.read_only), &[l.socket.as_fd()], SendFlags::empty())?;
@@ -186,7 +189,9 @@ impl Supervisor {
                 Ok(Some((ToKeeper::Forget(id), _))) => {
                     self.clients.remove(&id);
                 }
-                Ok(Some((ToKeeper::Store(name), fds))) => self.stored.extend(fds.into_iter().next().map(|fd| (name, fd))),
+                Ok(Some((ToKeeper::Store(name), fds))) => {
+                    self.stored.extend(fds.into_iter().next().map(|fd| (name, fd)))
+                }
                 Ok(Some((ToKeeper::Unstore(name), _))) => {
                     self.stored.remove(&name);
                 }

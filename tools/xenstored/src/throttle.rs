@@ -54,7 +54,8 @@ impl Throttle {
 
     fn account(&mut self, domid: u16, now: Duration) -> &mut Account {
         let l = self.limits;
-        let a = self.accounts.entry(domid).or_insert(Account { at: now, requests: l.burst, conflicts: l.conflict_burst });
+        let a =
+            self.accounts.entry(domid).or_insert(Account { at: now, requests: l.burst, conflicts: l.conflict_burst });
         let passed = now.saturating_sub(a.at).as_secs_f64();
         a.at = a.at.max(now);
         a.requests = (a.requests + passed * l.rate).min(l.burst);

@@ -100,7 +100,8 @@ impl Pipelined {
                 }
                 7 => {
                     if self.model.contains_key(&key) {
-                        let list = vec![Perm::parse(b"n0").unwrap(), Perm::parse(format!("r{key}").as_bytes()).unwrap()];
+                        let list =
+                            vec![Perm::parse(b"n0").unwrap(), Perm::parse(format!("r{key}").as_bytes()).unwrap()];
                         self.perms.insert(key, format!("n0\0r{key}\0").into_bytes());
                         self.push(&Request::SetPerms(path.as_bytes(), list), Expected::Ok, &mut out);
                     }

@@ -120,9 +120,7 @@ impl<'a> Request<'a> {
                 let (path, token, mut more) = two(payload)?;
                 let depth = match more.next() {
                     None | Some([]) => None,
-                    Some(d) => {
-                        Some(decimal(d).and_then(|d| u32::try_from(d).ok()).ok_or(XsError::EINVAL)?)
-                    }
+                    Some(d) => Some(decimal(d).and_then(|d| u32::try_from(d).ok()).ok_or(XsError::EINVAL)?),
                 };
                 Request::Watch { path, token, depth }
             }
@@ -222,11 +220,9 @@ impl<'a> Request<'a> {
         let mut s = Payload(out);
         match self {
             Request::Control(args) => out.extend_from_slice(args.rest()),
-            Request::Directory(p)
-            | Request::Read(p)
-            | Request::GetPerms(p)
-            | Request::Mkdir(p)
-            | Request::Rm(p) => s.string(p),
+            Request::Directory(p) | Request::Read(p) | Request::GetPerms(p) | Request::Mkdir(p) | Request::Rm(p) => {
+                s.string(p)
+            }
             Request::DirectoryPart(p, offset) => {
                 s.string(p);
                 s.number(*offset);
@@ -249,10 +245,9 @@ impl<'a> Request<'a> {
                 s.number(*gfn);
                 s.number(u64::from(*port));
             }
-            Request::Release(d)
-            | Request::GetDomainPath(d)
-            | Request::IsDomainIntroduced(d)
-            | Request::Resume(d) => s.number(u64::from(*d)),
+            Request::Release(d) | Request::GetDomainPath(d) | Request::IsDomainIntroduced(d) | Request::Resume(d) => {
+                s.number(u64::from(*d))
+            }
             Request::Write(path, value) => {
                 s.string(path);
                 out.extend_from_slice(value);

@@ -54,8 +54,7 @@ impl State {
                 fx.ok(to);
             }
             [b"quota", domid] => {
-                let domid: u16 =
-                    std::str::from_utf8(domid).ok().and_then(|d| d.parse().ok()).ok_or(XsError::EINVAL)?;
+                let domid: u16 = std::str::from_utf8(domid).ok().and_then(|d| d.parse().ok()).ok_or(XsError::EINVAL)?;
                 reply_text(to, &self.usage(domid)?, fx);
             }
             _ => return Err(XsError::EINVAL),

@@ -63,7 +63,13 @@ impl Effects {
         self.bytes.get(range.clone()).unwrap_or_default()
     }
 
-    fn message_with(&mut self, kind: MsgType, req_id: u32, tx_id: u32, body: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
+    fn message_with(
+        &mut self,
+        kind: MsgType,
+        req_id: u32,
+        tx_id: u32,
+        body: impl FnOnce(&mut Vec<u8>),
+    ) -> Range<usize> {
         let start = self.bytes.len();
         let header = Header { kind: kind.as_u32(), req_id, tx_id, len: 0 };
         self.bytes.extend_from_slice(&header.to_bytes());

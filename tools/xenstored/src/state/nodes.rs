@@ -145,7 +145,8 @@ impl Edit<'_> {
         }
         let of = |p: &str, tree: &Tree| tree.get(p).map(|n| n.perms.clone());
         let (node, parent) = (of(path, self.tree), of(path::parent(path), self.tree));
-        let perms: SmallVec<[&Arc<[Perm]>; 3]> = [node.as_ref(), parent.as_ref(), extra].into_iter().flatten().collect();
+        let perms: SmallVec<[&Arc<[Perm]>; 3]> =
+            [node.as_ref(), parent.as_ref(), extra].into_iter().flatten().collect();
         self.event(path, false, &perms);
     }
 
@@ -322,7 +323,7 @@ impl Edit<'_> {
             let parent = at.clone();
             if at != "/" {
                 at.push('/');
-            } 
+            }
             at.push_str(name);
             let Some(wanted) = source.get(&at) else { return Ok(()) };
             self.charge_one(wanted.owner(), 1)?;
