@@ -23,6 +23,7 @@ pub mod hypercall;
 pub mod memory;
 pub mod options;
 pub mod paging;
+pub mod physdev;
 pub mod platform;
 pub mod pv;
 pub mod sched;

@@ -7,6 +7,7 @@ use crate::evtchn::Notify;
 use crate::frame::{FrameTable, Freed};
 use crate::hypercall::BuildInfo;
 use crate::memory::{Heap, Machine};
+use crate::physdev::Lines;
 use crate::platform::Platform;
 use crate::sched::{self, Fair, Scheduler};
 use crate::time::{RunState, Timers};
@@ -35,6 +36,8 @@ pub struct Hypervisor<P: Platform> {
     pub build: BuildInfo,
     /// What guests are told of the machine's memory; set at boot.
     pub machine: Machine,
+    /// Interrupt lines and PCI functions.
+    pub lines: Lines,
     timers: Vec<Timers>,
 }
 
@@ -58,6 +61,7 @@ impl<P: Platform> Hypervisor<P> {
             console: Console::default(),
             build: BuildInfo::default(),
             machine: Machine::default(),
+            lines: Lines::default(),
             timers,
         })
     }

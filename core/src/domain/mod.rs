@@ -12,6 +12,7 @@ pub use vcpu::{Saved, TrapGate, Vcpu};
 use crate::cpu::AtomicCpuMask;
 use crate::evtchn::DomainEvents;
 use crate::memory::MapSlot;
+use crate::physdev::DomainDevices;
 use crate::platform::Platform;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -69,6 +70,8 @@ pub struct Domain<P: Platform> {
     pub handle: Handle,
     /// The memory map that its toolstack gave it (XENMEM_set_memory_map).
     pub memory_map: MapSlot,
+    /// Interrupts and rights to devices.
+    pub devices: DomainDevices,
 }
 
 /// A domain's UUID (`xen_domain_handle_t`).
@@ -125,6 +128,7 @@ impl<P: Platform> Domain<P> {
             events: DomainEvents::default(),
             handle: Handle::default(),
             memory_map: MapSlot::default(),
+            devices: DomainDevices::default(),
         })
     }
 
