@@ -44,7 +44,12 @@ extern "C" fn hypercall_from_guest(top: &mut StackTop) {
 struct Hardware;
 
 impl Devices<Machine> for Hardware {
-    fn physdev_op(&mut self, _ctx: &mut Ctx<'_, Machine>, _cmd: u32, _arg: Vaddr) -> HypercallResult {
+    fn physdev_op(&mut self, ctx: &mut Ctx<'_, Machine>, cmd: u32, arg: Vaddr) -> HypercallResult {
+        if cmd == xen_abi::physdev::PHYSDEVOP_set_iopl {
+            let op: xen_abi::physdev::PhysdevSetIopl = ctx.read(arg)?;
+            ctx.pv.iopl = op.iopl & 3;
+            return Ok(0);
+        }
         Err(Errno::ENOSYS.into())
     }
     fn platform_op(&mut self, _ctx: &mut Ctx<'_, Machine>, _arg: Vaddr) -> HypercallResult {
