@@ -19,6 +19,7 @@ pub mod domain;
 pub mod emulate;
 pub mod evtchn;
 pub mod frame;
+pub mod grant;
 pub mod hypercall;
 pub mod memory;
 pub mod options;

@@ -167,7 +167,9 @@ impl<P: Platform> Hypervisor<P> {
     /// Gives a frame whose last reference went to the heap, and takes it off its owner's count. The caller holds no
     /// lock above `rank::DomainLife`.
     pub fn free_frame(&self, freed: Freed) {
-        if let Some(owner) = self.domains.get(freed.owner()) {
+        if freed.is_counted()
+            && let Some(owner) = self.domains.get(freed.owner())
+        {
             owner.pages.total.fetch_sub(1, Ordering::AcqRel);
         }
         self.heap.free(&self.frames, &self.platform, freed.mfn(), 0, true);

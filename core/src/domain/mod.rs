@@ -68,6 +68,8 @@ pub struct Domain<P: Platform> {
     pub events: DomainEvents,
     /// Its UUID, as its toolstack set it.
     pub handle: Handle,
+    /// Grant table, and grants of others that it has mapped.
+    pub grants: crate::grant::GrantTable,
     /// The memory map that its toolstack gave it (XENMEM_set_memory_map).
     pub memory_map: MapSlot,
     /// Interrupts and rights to devices.
@@ -127,6 +129,7 @@ impl<P: Platform> Domain<P> {
             pages: PageCount::default(),
             events: DomainEvents::default(),
             handle: Handle::default(),
+            grants: Default::default(),
             memory_map: MapSlot::default(),
             devices: DomainDevices::default(),
         })

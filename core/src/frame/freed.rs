@@ -14,6 +14,7 @@ use core::sync::atomic::Ordering;
 pub struct Freed {
     pub(super) mfn: Mfn,
     pub(super) owner: DomId,
+    pub(super) counted: bool,
 }
 
 impl Freed {
@@ -21,7 +22,11 @@ impl Freed {
     pub fn mfn(&self) -> Mfn {
         self.mfn
     }
-    /// Whose it was: that domain has one frame less in `pages.total`.
+    /// Whether it was one of the owner's `pages.total`: not so for pages of the hypervisor that the owner only saw.
+    pub fn is_counted(&self) -> bool {
+        self.counted
+    }
+    /// Whose it was.
     pub fn owner(&self) -> DomId {
         self.owner
     }

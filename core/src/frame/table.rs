@@ -175,7 +175,7 @@ impl FrameTable {
         // Nobody can find it any more: `get` wants a count, and there is none.
         entry.typed.store(0, Ordering::Relaxed);
         entry.used.store(Used::HYPERVISOR, Ordering::Release);
-        Some(Freed { mfn, owner: before.owner() })
+        Some(Freed { mfn, owner: before.owner(), counted: !before.has(Used::SHARED) })
     }
 
     /// Drops the allocation's own reference: the frame goes back to the heap as soon as nothing refers to it.
@@ -220,7 +220,7 @@ impl FrameTable {
             .map_err(|_| FrameError::Busy)?;
         entry.typed.store(0, Ordering::Relaxed);
         entry.used.store(Used::HYPERVISOR, Ordering::Release);
-        Ok(Freed { mfn, owner: from })
+        Ok(Freed { mfn, owner: from, counted: true })
     }
 
     /// The first frame from `from` on that `owner` owns: a walk over a domain's frames that can stop anywhere.

@@ -78,7 +78,7 @@ impl<P: Platform> Hypervisor<P> {
     }
 
     /// Counts frames in, unless that is over the domain's limit or it is dying.
-    pub(super) fn count(&self, dom: &Domain<P>, frames: u64) -> Result<(), MemoryError> {
+    pub(crate) fn count(&self, dom: &Domain<P>, frames: u64) -> Result<(), MemoryError> {
         if dom.is_dying() {
             return Err(MemoryError::Dying);
         }
@@ -95,7 +95,7 @@ impl<P: Platform> Hypervisor<P> {
     ///
     /// A domain that dies meanwhile has a teardown that walks its frames: either that walk begins after this and finds
     /// them, or this sees that it dies and releases them itself.
-    pub(super) fn assign(&self, dom: &Domain<P>, mfn: Mfn, order: u32) -> Result<(), MemoryError> {
+    pub(crate) fn assign(&self, dom: &Domain<P>, mfn: Mfn, order: u32) -> Result<(), MemoryError> {
         for n in 0..1u64 << order {
             let assigned = self.frames.assign(mfn.offset(n), dom.id);
             debug_assert!(assigned.is_ok(), "{:?} came from the heap but is in use", mfn.offset(n));
