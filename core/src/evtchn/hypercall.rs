@@ -3,18 +3,18 @@
 
 use super::bind::{alloc_unbound, bind_interdomain, bind_ipi, bind_pirq, bind_vcpu, bind_virq, set_priority, unmask};
 use super::close::close;
-use super::fifo::control::{Frames, expand_array, init_control};
+use super::fifo::control::{Held, expand_array, init_control};
 use super::notify::Notify;
 use super::reset::{Progress, reset};
 use super::send::send;
 use super::status::status;
-use crate::addr::{Gfn, Vaddr};
+use crate::access;
+use crate::addr::{Mfn, Vaddr};
 use crate::ctx::Ctx;
-use crate::domain::{DomId, Domain, Hypervisor};
+use crate::domain::{DomId, Domain};
 use crate::hypercall::Stop;
+use crate::paging::{PagingError, get_writable, put_writable};
 use crate::platform::Platform;
-use core::ops::Deref;
-use ferroxen_sync::Shared;
 use xen_abi::Errno;
 use xen_abi::event_channel::*;
 
@@ -65,36 +65,15 @@ impl From<Notify> for Outcome {
     }
 }
 
-/// A domain named by an argument.
-enum Named<'a, P: Platform> {
-    Own(&'a Domain<P>),
-    Other(Shared<Domain<P>>),
-}
-
-impl<P: Platform> Deref for Named<'_, P> {
-    type Target = Domain<P>;
-    fn deref(&self) -> &Domain<P> {
-        match self {
-            Named::Own(dom) => dom,
-            Named::Other(dom) => dom,
+/// Takes a frame of the caller's for the FIFO layout. `EAGAIN`: interrupted, the guest tries again.
+fn hold<P: Platform>(ctx: &mut Ctx<'_, P>, frame: u64) -> Result<Held, Errno> {
+    let own = ctx.dom;
+    match get_writable(ctx, own, Mfn(frame), true).map_err(PagingError::errno)? {
+        (frame, Some(used)) => Ok((frame, used)),
+        (frame, None) => {
+            put_writable(ctx, frame, None);
+            Err(Errno::EINVAL)
         }
-    }
-}
-
-fn named<'a, P: Platform>(hv: &Hypervisor<P>, own: &'a Domain<P>, domid: u16) -> Result<Named<'a, P>, Errno> {
-    match DomId(domid) {
-        DomId::SELF => Ok(Named::Own(own)),
-        id if id == own.id => Ok(Named::Own(own)),
-        id => hv.domains.get(id).map(Named::Other).ok_or(Errno::ESRCH),
-    }
-}
-
-/// The same, for operations on another domain's ports: only the control domain may.
-fn controlled<'a, P: Platform>(hv: &Hypervisor<P>, own: &'a Domain<P>, domid: u16) -> Result<Named<'a, P>, Errno> {
-    let dom = named(hv, own, domid)?;
-    match dom {
-        Named::Other(_) if !own.privileged => Err(Errno::EPERM),
-        _ => Ok(dom),
     }
 }
 
@@ -113,23 +92,22 @@ fn give_back<P: Platform, T: zerocopy::IntoBytes + zerocopy::Immutable>(
 
 /// `event_channel_op(cmd, arg)`.
 pub fn event_channel_op<P: Platform>(
-    ctx: &Ctx<'_, P>,
+    ctx: &mut Ctx<'_, P>,
     cmd: u32,
     arg: Vaddr,
-    frames: &impl Frames<P>,
 ) -> Result<Outcome, Stop> {
     let (hv, own) = (ctx.hv, ctx.dom);
     match cmd {
         EVTCHNOP_alloc_unbound => {
             let mut op: EvtchnAllocUnbound = ctx.read(arg)?;
-            let dom = controlled(hv, own, op.dom)?;
+            let dom = access::target(ctx, DomId(op.dom))?;
             let remote = if op.remote_dom == DomId::SELF.0 { own.id } else { DomId(op.remote_dom) };
             op.port = alloc_unbound(hv, &dom, remote)?;
             give_back(ctx, arg, &op, &dom, op.port)?;
         }
         EVTCHNOP_bind_interdomain => {
             let mut op: EvtchnBindInterdomain = ctx.read(arg)?;
-            let remote = named(hv, own, op.remote_dom)?;
+            let remote = hv.find(own, op.remote_dom).ok_or(Errno::ESRCH)?;
             let (port, notify) = bind_interdomain(hv, own, &remote, op.remote_port)?;
             op.local_port = port;
             give_back(ctx, arg, &op, own, port)?;
@@ -162,7 +140,7 @@ pub fn event_channel_op<P: Platform>(
         }
         EVTCHNOP_status => {
             let mut op: EvtchnStatus = ctx.read(arg)?;
-            let found = status(&*controlled(hv, own, op.dom)?, op.port)?;
+            let found = status(&*access::target(ctx, DomId(op.dom))?, op.port)?;
             op.encode(found.binding);
             op.vcpu = found.vcpu;
             ctx.write(arg, &op)?;
@@ -177,9 +155,9 @@ pub fn event_channel_op<P: Platform>(
         }
         EVTCHNOP_reset => {
             let op: EvtchnReset = ctx.read(arg)?;
-            let dom = controlled(hv, own, op.dom)?;
+            let dom = access::target(ctx, DomId(op.dom))?;
             let pirq_of = Some(dom.id);
-            return Ok(match reset(hv, &dom, frames, || ctx.preempt_pending())? {
+            return Ok(match reset(hv, &dom, || ctx.preempt_pending())? {
                 Progress::Done => Outcome::default(),
                 Progress::Preempted => Outcome { again: true, ..Outcome::default() },
                 Progress::Pirq(effect) => Outcome { pirq: Some(effect), pirq_of, again: true, ..Outcome::default() },
@@ -187,14 +165,12 @@ pub fn event_channel_op<P: Platform>(
         }
         EVTCHNOP_init_control => {
             let mut op: EvtchnInitControl = ctx.read(arg)?;
-            let (bits, notify) = init_control(hv, own, frames, op.vcpu, Gfn(op.control_gfn), op.offset)?;
-            op.link_bits = bits;
+            op.link_bits = init_control(hv, own, op.vcpu, op.offset, || hold(ctx, op.control_gfn))?;
             ctx.write(arg, &op)?;
-            return Ok(notify.into());
         }
         EVTCHNOP_expand_array => {
             let op: EvtchnExpandArray = ctx.read(arg)?;
-            return Ok(expand_array(hv, own, frames, Gfn(op.array_gfn))?.into());
+            return Ok(expand_array(hv, own, || hold(ctx, op.array_gfn))?.into());
         }
         EVTCHNOP_set_priority => {
             let op: EvtchnSetPriority = ctx.read(arg)?;
@@ -207,13 +183,12 @@ pub fn event_channel_op<P: Platform>(
 
 /// `event_channel_op_compat(op)`: the command stands before its argument.
 pub fn event_channel_op_compat<P: Platform>(
-    ctx: &Ctx<'_, P>,
+    ctx: &mut Ctx<'_, P>,
     arg: Vaddr,
-    frames: &impl Frames<P>,
 ) -> Result<Outcome, Stop> {
     let cmd: u32 = ctx.read(arg)?;
     if cmd > EVTCHNOP_unmask {
         return Err(Stop::Err(Errno::ENOSYS));
     }
-    event_channel_op(ctx, cmd, Vaddr(arg.0.wrapping_add(4)), frames)
+    event_channel_op(ctx, cmd, Vaddr(arg.0.wrapping_add(4)))
 }

@@ -36,7 +36,7 @@ mod tests;
 pub use bind::{alloc_unbound, bind_interdomain, bind_ipi, bind_pirq, bind_vcpu, bind_virq, set_priority, unmask};
 pub use close::{Closed, close};
 pub use dump::Dump;
-pub use fifo::control::{Frames, expand_array, init_control};
+pub use fifo::control::{Held, expand_array, init_control};
 pub use hypercall::{Outcome, PirqEffect, event_channel_op, event_channel_op_compat};
 pub use notify::{Consumed, Notify, VcpuSet, mark_upcall_pending};
 pub use poll::{POLL_ANY, is_pending, poll_start, poll_stop};

@@ -1,8 +1,7 @@
 //! Closing all ports of a domain: EVTCHNOP_reset and the domain's end.
 
-use super::Target;
 use super::close::{close_port, guest_ports};
-use super::fifo::control::{Frames, dismantle};
+use super::fifo::control::dismantle;
 use super::hypercall::PirqEffect;
 use crate::domain::{Domain, Hypervisor};
 use crate::platform::Platform;
@@ -28,27 +27,24 @@ const BATCH: u32 = 64;
 pub fn reset<P: Platform>(
     hv: &Hypervisor<P>,
     dom: &Domain<P>,
-    frames: &impl Frames<P>,
     preempt: impl Fn() -> bool,
 ) -> Result<Progress, Errno> {
-    close_from(hv, dom, frames, preempt, false)
+    close_from(hv, dom, preempt, false)
 }
 
 /// The domain is dying (no new ports): closes every port.
 pub fn close_all<P: Platform>(
     hv: &Hypervisor<P>,
     dom: &Domain<P>,
-    frames: &impl Frames<P>,
     preempt: impl Fn() -> bool,
 ) -> Progress {
     // A port that others keep busy is tried again.
-    close_from(hv, dom, frames, preempt, true).unwrap_or(Progress::Preempted)
+    close_from(hv, dom, preempt, true).unwrap_or(Progress::Preempted)
 }
 
 fn close_from<P: Platform>(
     hv: &Hypervisor<P>,
     dom: &Domain<P>,
-    frames: &impl Frames<P>,
     preempt: impl Fn() -> bool,
     own: bool,
 ) -> Result<Progress, Errno> {
@@ -79,6 +75,8 @@ fn close_from<P: Platform>(
     if guest_ports(&control) || (own && control.active != 0) {
         return Err(Errno::EAGAIN);
     }
-    dismantle(Target { platform: &hv.platform, dom }, &mut control, frames);
+    let pages = dismantle(dom, &mut control);
+    drop(control);
+    pages.put(hv);
     Ok(Progress::Done)
 }

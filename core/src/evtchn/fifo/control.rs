@@ -4,51 +4,69 @@ use super::super::layout::Layout;
 use super::super::notify::{Notify, VcpuSet};
 use super::super::state::Control;
 use super::super::{Target, layout::Abi};
-use super::{Fifo, MAX_PAGES, WORDS, frame, word};
-use crate::addr::{Gfn, Maddr, Mfn, PAGE_SIZE};
-use crate::domain::{Domain, Hypervisor};
+use super::{Fifo, MAX_PAGES, Place, WORDS, word};
+use crate::addr::{Maddr, Mfn, PAGE_SIZE};
+use crate::domain::{Domain, Hypervisor, MAX_VCPUS};
+use crate::frame::{FrameRef, TypeRef};
+use crate::grant::put_stored;
 use crate::platform::Platform;
 use core::sync::atomic::Ordering;
 use xen_abi::Errno;
 use xen_abi::event_channel::{EVTCHN_FIFO_LINK_BITS, EvtchnFifoControlBlock};
 
-/// Counted, writable references on a guest's frames: the frame can be neither freed nor become a page table while one
-/// is held.
-pub trait Frames<P: Platform> {
-    /// Takes one; an error if the frame is not the domain's plain RAM or has another type.
-    fn get_writable(&self, dom: &Domain<P>, gfn: Gfn) -> Result<Mfn, Errno>;
-    /// Gives it back.
-    fn put_writable(&self, dom: &Domain<P>, mfn: Mfn);
+/// A counted reference to a guest's frame and its use as writable memory: while it is held the frame can neither be freed
+/// nor become a page table. Kept as a plain number once it was handed over here, until [`Pages`] gives it back.
+pub type Held = (FrameRef, TypeRef);
+
+/// Frames that are given back after the control lock: of every page of an array and of every control block.
+#[must_use]
+pub(in crate::evtchn) struct Pages([Option<Mfn>; MAX_PAGES + MAX_VCPUS]);
+
+impl Pages {
+    /// Gives the references back. The caller holds no lock.
+    pub fn put<P: Platform>(self, hv: &Hypervisor<P>) {
+        self.0.into_iter().flatten().for_each(|mfn| put_stored(hv, mfn, true));
+    }
 }
 
-/// EVTCHNOP_init_control: the control block of `vcpu` is at `offset` of the frame `gfn`. The first call switches the domain
-/// to the FIFO layout. Gives the number of link bits. `ENOENT`: no such vcpu; `EINVAL`: the block leaves the page or is not
-/// aligned to 8, the vcpu has one already, or the frame is not usable.
+/// Keeps a reference as a plain number.
+fn keep((frame, used): Held) -> Mfn {
+    used.store();
+    frame.store()
+}
+
+/// EVTCHNOP_init_control: the control block of `vcpu` is at `offset` of the frame that `get` gives. The first call switches
+/// the domain to the FIFO layout. Gives the number of link bits.
+///
+/// # Errors
+/// `ENOENT`: no such vcpu; `EINVAL`: the block leaves the page or is not aligned to 8, or the vcpu has one already; those
+/// of `get`.
 pub fn init_control<P: Platform>(
     hv: &Hypervisor<P>,
     dom: &Domain<P>,
-    frames: &impl Frames<P>,
     vcpu: u32,
-    gfn: Gfn,
     offset: u32,
-) -> Result<(u8, Notify), Errno> {
+    get: impl FnOnce() -> Result<Held, Errno>,
+) -> Result<u8, Errno> {
     const LAST: u64 = PAGE_SIZE - size_of::<EvtchnFifoControlBlock>() as u64;
     let vcpu = dom.vcpu(vcpu).ok_or(Errno::ENOENT)?;
-    if u64::from(offset) > LAST || !offset.is_multiple_of(8) {
+    if u64::from(offset) > LAST || !offset.is_multiple_of(8) || vcpu.events.control_block.get().is_some() {
         return Err(Errno::EINVAL);
     }
+    // With no lock held: this may have to flush.
+    let mfn = keep(get()?);
     let at = Target { platform: &hv.platform, dom };
     let mut control = dom.events.control.lock();
     if vcpu.events.control_block.get().is_some() || dom.is_dying() {
+        drop(control);
+        put_stored(hv, mfn, true);
         return Err(Errno::EINVAL);
     }
-    let mfn = frames.get_writable(dom, gfn)?;
     vcpu.events.control_block.set(Maddr(mfn.maddr().0 + u64::from(offset)));
     if dom.events.abi() == Abi::TwoLevel {
         adopt(at, &mut control);
     }
-    let bits = u8::try_from(EVTCHN_FIFO_LINK_BITS).unwrap_or(u8::MAX);
-    Ok((bits, Notify::NONE))
+    Ok(u8::try_from(EVTCHN_FIFO_LINK_BITS).unwrap_or(u8::MAX))
 }
 
 /// Switches from the 2-level layout; ports that are pending there will be pending once they have a word.
@@ -67,25 +85,28 @@ fn adopt<P: Platform>(at: Target<'_, P>, control: &mut Control) {
     control.pages = 0;
 }
 
-/// EVTCHNOP_expand_array: one more page of event words. `EOPNOTSUPP`: the domain does not use the FIFO layout; `ENOSPC`: the
-/// array is full; `EINVAL` and others: the frame is not usable.
+/// EVTCHNOP_expand_array: one more page of event words, the frame that `get` gives.
+///
+/// # Errors
+/// `EOPNOTSUPP`: the domain does not use the FIFO layout; `ENOSPC`: the array is full; `EINVAL`: the domain is dying; those
+/// of `get`.
 pub fn expand_array<P: Platform>(
     hv: &Hypervisor<P>,
     dom: &Domain<P>,
-    frames: &impl Frames<P>,
-    gfn: Gfn,
+    get: impl FnOnce() -> Result<Held, Errno>,
 ) -> Result<Notify, Errno> {
     let at = Target { platform: &hv.platform, dom };
+    room(dom, &dom.events.control.lock())?;
+    let mfn = keep(get()?);
     let mut control = dom.events.control.lock();
-    if dom.events.abi() != Abi::Fifo {
-        return Err(Errno::EOPNOTSUPP);
-    }
-    if dom.is_dying() {
-        return Err(Errno::EINVAL);
-    }
-    let page = control.pages;
-    let place = dom.events.array.0.get(page).ok_or(Errno::ENOSPC)?;
-    let mfn = frames.get_writable(dom, gfn)?;
+    let (place, page) = match room(dom, &control) {
+        Ok(found) => found,
+        Err(errno) => {
+            drop(control);
+            put_stored(hv, mfn, true);
+            return Err(errno);
+        }
+    };
     place.set(mfn.maddr());
     control.pages = page + 1;
 
@@ -102,24 +123,40 @@ pub fn expand_array<P: Platform>(
     Ok(Notify::vcpus(dom.id, told))
 }
 
-/// Back to the 2-level layout: gives all pages back. Under the control lock, with no port in the guest's use.
-pub(in crate::evtchn) fn dismantle<P: Platform>(at: Target<'_, P>, control: &mut Control, frames: &impl Frames<P>) {
-    at.dom.events.is_fifo.store(false, Ordering::Release);
-    for vcpu in at.dom.vcpus() {
+/// Where the next page of the array goes.
+fn room<'a, P: Platform>(dom: &'a Domain<P>, control: &Control) -> Result<(&'a Place, usize), Errno> {
+    if dom.events.abi() != Abi::Fifo {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if dom.is_dying() {
+        return Err(Errno::EINVAL);
+    }
+    let place = dom.events.array.0.get(control.pages).ok_or(Errno::ENOSPC)?;
+    Ok((place, control.pages))
+}
+
+/// Back to the 2-level layout: gives all pages, to be put once the lock is given back. Under the control lock, with no port
+/// in the guest's use.
+pub(in crate::evtchn) fn dismantle<P: Platform>(dom: &Domain<P>, control: &mut Control) -> Pages {
+    dom.events.is_fifo.store(false, Ordering::Release);
+    let mut pages = Pages([None; MAX_PAGES + MAX_VCPUS]);
+    let mut slots = pages.0.iter_mut();
+    for vcpu in dom.vcpus() {
         *vcpu.events.tails.lock() = [0; _];
-        if let Some(block) = vcpu.events.control_block.take() {
-            frames.put_writable(at.dom, frame(block));
+        if let (Some(block), Some(slot)) = (vcpu.events.control_block.take(), slots.next()) {
+            *slot = Some(block.mfn());
         }
     }
-    for place in &at.dom.events.array.0 {
-        if let Some(page) = place.take() {
-            frames.put_writable(at.dom, frame(page));
+    for place in &dom.events.array.0 {
+        if let (Some(page), Some(slot)) = (place.take(), slots.next()) {
+            *slot = Some(page.mfn());
         }
     }
     control.pages = 0;
+    pages
 }
 
-/// How many pages the array has (for the dump), and a port's raw word.
+/// A port's raw word (for the dump).
 pub(in crate::evtchn) fn raw_word<P: Platform>(at: Target<'_, P>, number: u32) -> Option<u32> {
     word(at, number).map(|own| own.load())
 }

@@ -10,7 +10,7 @@ use super::layout::Layout;
 use super::notify::{VcpuSet, mark_upcall_pending};
 use super::port::{PortState, Queue};
 use super::{Target, poll};
-use crate::addr::{Maddr, Mfn};
+use crate::addr::Maddr;
 use crate::domain::Vcpu;
 use crate::platform::Platform;
 use core::mem::offset_of;
@@ -228,9 +228,4 @@ impl Layout for Fifo {
     fn has_priorities(&self) -> bool {
         true
     }
-}
-
-/// The frame that holds an address, for giving it back.
-fn frame(place: Maddr) -> Mfn {
-    place.mfn()
 }

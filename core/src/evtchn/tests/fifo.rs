@@ -19,13 +19,12 @@ fn load(hv: &World, domid: u16, port: u32) -> u32 {
 }
 
 /// Gives control blocks for all vcpus (page BLOCK, 128 bytes apart) and one array page.
-pub fn enable(hv: &World, domid: u16, frames: &Counted) {
+pub fn enable(hv: &World, domid: u16) {
     let d = dom(hv, domid);
     for vcpu in 0..VCPUS {
-        let (bits, notify) = init_control(hv, &d, frames, vcpu, Gfn(BLOCK), vcpu * 128).unwrap();
-        assert_eq!((bits, notify), (17, Notify::NONE));
+        assert_eq!(init_control(hv, &d, vcpu, vcpu * 128, || hold(hv, domid, BLOCK)), Ok(17));
     }
-    assert!(expand_array(hv, &d, frames, Gfn(ARRAY)).is_ok());
+    assert!(expand_array(hv, &d, || hold(hv, domid, ARRAY)).is_ok());
 }
 
 /// What a guest keeps: its own copy of each queue's head.
@@ -71,42 +70,42 @@ impl Guest {
 #[test]
 fn init_control_checks_its_arguments_and_counts_its_page() {
     let hv = world();
-    let (d1, frames) = (dom(&hv, 1), Counted::default());
-    let init = |vcpu, gfn, offset| init_control(&hv, &d1, &frames, vcpu, Gfn(gfn), offset).map(|(bits, _)| bits);
+    let d1 = dom(&hv, 1);
+    let init = |vcpu, gfn, offset| init_control(&hv, &d1, vcpu, offset, || hold(&hv, 1, gfn));
     assert_eq!(init(VCPUS, BLOCK, 0), Err(Errno::ENOENT));
     assert_eq!(init(0, BLOCK, 4), Err(Errno::EINVAL), "not aligned");
     assert_eq!(init(0, BLOCK, 4096 - 64), Err(Errno::EINVAL), "leaves the page");
     assert_eq!(init(0, BLOCK, u32::MAX - 7), Err(Errno::EINVAL));
     assert_eq!(init(0, PAGES, 0), Err(Errno::EINVAL), "no such frame");
-    assert_eq!(frames.held(), 0);
+    assert_eq!(held(&hv), 0);
     assert_eq!(d1.events.abi(), layout::Abi::TwoLevel, "a failed call changes nothing");
     assert_eq!(init(0, BLOCK, 4096 - 72), Ok(17));
     assert_eq!(init(0, BLOCK, 0), Err(Errno::EINVAL), "has one already");
-    assert_eq!(frames.held(), 1);
+    assert_eq!(held(&hv), 1);
 }
 
 #[test]
 fn the_array_grows_to_128_pages() {
     let hv = world();
-    let (d1, frames) = (dom(&hv, 1), Counted::default());
-    init_control(&hv, &d1, &frames, 0, Gfn(BLOCK), 0).map(|_| ()).unwrap();
-    assert_eq!(expand_array(&hv, &d1, &frames, Gfn(PAGES)), Err(Errno::EINVAL));
+    let d1 = dom(&hv, 1);
+    init_control(&hv, &d1, 0, 0, || hold(&hv, 1, BLOCK)).unwrap();
+    assert_eq!(expand_array(&hv, &d1, || hold(&hv, 1, PAGES)), Err(Errno::EINVAL));
     for page in 0..128 {
-        assert_eq!(expand_array(&hv, &d1, &frames, Gfn(ARRAY + page)), Ok(Notify::NONE));
+        assert_eq!(expand_array(&hv, &d1, || hold(&hv, 1, ARRAY + page)), Ok(Notify::NONE));
     }
-    assert_eq!(expand_array(&hv, &d1, &frames, Gfn(ARRAY)), Err(Errno::ENOSPC));
-    assert_eq!(frames.held(), 129);
-    assert_eq!(reset(&hv, &d1, &frames, || false), Ok(Progress::Done));
-    assert_eq!((frames.held(), d1.events.abi()), (0, layout::Abi::TwoLevel));
-    init_control(&hv, &d1, &frames, 0, Gfn(BLOCK), 0).map(|_| ()).unwrap();
-    assert!(expand_array(&hv, &d1, &frames, Gfn(ARRAY)).is_ok(), "may be set up again");
+    assert_eq!(expand_array(&hv, &d1, || hold(&hv, 1, ARRAY)), Err(Errno::ENOSPC));
+    assert_eq!(held(&hv), 129);
+    assert_eq!(reset(&hv, &d1, || false), Ok(Progress::Done));
+    assert_eq!((held(&hv), d1.events.abi()), (0, layout::Abi::TwoLevel));
+    init_control(&hv, &d1, 0, 0, || hold(&hv, 1, BLOCK)).unwrap();
+    assert!(expand_array(&hv, &d1, || hold(&hv, 1, ARRAY)).is_ok(), "may be set up again");
 }
 
 #[test]
 fn events_come_in_order_and_urgent_ones_first() {
     let hv = world();
-    let (d1, frames) = (dom(&hv, 1), Counted::default());
-    enable(&hv, 1, &frames);
+    let d1 = dom(&hv, 1);
+    enable(&hv, 1);
     let ports: Vec<_> = (0..6).map(|_| bind_ipi(&hv, &d1, 1).unwrap()).collect();
     set_priority(&d1, ports[4], 0).unwrap();
     set_priority(&d1, ports[1], 15).unwrap();
@@ -128,8 +127,8 @@ fn events_come_in_order_and_urgent_ones_first() {
 #[test]
 fn a_masked_event_is_linked_when_it_is_unmasked() {
     let hv = world();
-    let (d1, frames) = (dom(&hv, 1), Counted::default());
-    enable(&hv, 1, &frames);
+    let d1 = dom(&hv, 1);
+    enable(&hv, 1);
     let port = bind_ipi(&hv, &d1, 0).unwrap();
     let (page, at) = word(&hv, 1, port);
     page.store_u32(at, MASKED);
@@ -144,8 +143,8 @@ fn a_masked_event_is_linked_when_it_is_unmasked() {
 #[test]
 fn an_event_that_moves_to_another_queue_leaves_both_whole() {
     let hv = world();
-    let (d1, frames) = (dom(&hv, 1), Counted::default());
-    enable(&hv, 1, &frames);
+    let d1 = dom(&hv, 1);
+    enable(&hv, 1);
     let port = alloc_unbound(&hv, &d1, DomId(1)).unwrap();
     let (near, _) = bind_interdomain(&hv, &d1, &d1, port).unwrap();
     let ipi = bind_ipi(&hv, &d1, 0).unwrap();
@@ -167,16 +166,16 @@ fn an_event_that_moves_to_another_queue_leaves_both_whole() {
 #[test]
 fn events_before_the_layout_and_before_the_word_are_kept() {
     let hv = world();
-    let (d1, frames) = (dom(&hv, 1), Counted::default());
+    let d1 = dom(&hv, 1);
     let (early, later) = (bind_ipi(&hv, &d1, 0).unwrap(), bind_ipi(&hv, &d1, 1).unwrap());
     send(&hv, &d1, early).map(|_| ()).unwrap();
     take_upcall(&hv, 1, 0);
     for vcpu in 0..VCPUS {
-        init_control(&hv, &d1, &frames, vcpu, Gfn(BLOCK), vcpu * 128).map(|_| ()).unwrap();
+        init_control(&hv, &d1, vcpu, vcpu * 128, || hold(&hv, 1, BLOCK)).unwrap();
     }
     assert!(send(&hv, &d1, later).unwrap().is_empty(), "no word yet");
     assert_eq!(is_pending(&hv, &d1, later), Ok(false));
-    let notify = expand_array(&hv, &d1, &frames, Gfn(ARRAY)).unwrap();
+    let notify = expand_array(&hv, &d1, || hold(&hv, 1, ARRAY)).unwrap();
     assert_eq!(told(notify), [(1, 0), (1, 1)]);
     let mut guest = Guest::default();
     assert_eq!((guest.consume(&hv, 1, 0), guest.consume(&hv, 1, 1)), (vec![early], vec![later]));
@@ -185,8 +184,8 @@ fn events_before_the_layout_and_before_the_word_are_kept() {
 #[test]
 fn a_closed_port_is_not_given_out_while_the_guest_has_it_linked() {
     let hv = world();
-    let (d1, frames) = (dom(&hv, 1), Counted::default());
-    enable(&hv, 1, &frames);
+    let d1 = dom(&hv, 1);
+    enable(&hv, 1);
     let ports: Vec<_> = (0..3).map(|_| bind_ipi(&hv, &d1, 0).unwrap()).collect();
     send(&hv, &d1, ports[0]).map(|_| ()).unwrap();
     close(&hv, &d1, ports[0]).map(|_| ()).unwrap();
@@ -200,21 +199,21 @@ fn a_closed_port_is_not_given_out_while_the_guest_has_it_linked() {
 #[test]
 fn a_port_without_control_block_stays_pending() {
     let hv = world();
-    let (d1, frames) = (dom(&hv, 1), Counted::default());
-    init_control(&hv, &d1, &frames, 0, Gfn(BLOCK), 0).map(|_| ()).unwrap();
-    assert!(expand_array(&hv, &d1, &frames, Gfn(ARRAY)).is_ok());
+    let d1 = dom(&hv, 1);
+    init_control(&hv, &d1, 0, 0, || hold(&hv, 1, BLOCK)).unwrap();
+    assert!(expand_array(&hv, &d1, || hold(&hv, 1, ARRAY)).is_ok());
     let port = bind_ipi(&hv, &d1, 2).unwrap();
     assert!(send(&hv, &d1, port).unwrap().is_empty());
     assert_eq!(load(&hv, 1, port), PENDING);
-    init_control(&hv, &d1, &frames, 2, Gfn(BLOCK), 256).map(|_| ()).unwrap();
+    init_control(&hv, &d1, 2, 256, || hold(&hv, 1, BLOCK)).unwrap();
     assert_eq!(told(unmask(&hv, &d1, port).unwrap()), [(1, 2)]);
 }
 
 #[test]
 fn rubbish_in_the_guests_pages_harms_nobody() {
     let hv = world();
-    let (d1, frames) = (dom(&hv, 1), Counted::default());
-    enable(&hv, 1, &frames);
+    let d1 = dom(&hv, 1);
+    enable(&hv, 1);
     let ports: Vec<_> = (0..8).map(|_| bind_ipi(&hv, &d1, 0).unwrap()).collect();
     for rubbish in [u32::MAX, LINKED | BUSY | EVTCHN_FIFO_LINK_MASK, LINKED | ports[0], BUSY, 0] {
         for &port in &ports {
@@ -229,6 +228,6 @@ fn rubbish_in_the_guests_pages_harms_nobody() {
     for port in ports {
         assert_eq!(close(&hv, &d1, port), Ok(None));
     }
-    assert_eq!(reset(&hv, &d1, &frames, || false), Ok(Progress::Done));
-    assert_eq!(frames.held(), 0);
+    assert_eq!(reset(&hv, &d1, || false), Ok(Progress::Done));
+    assert_eq!(held(&hv), 0);
 }

@@ -7,13 +7,14 @@ mod threads;
 mod two_level;
 
 use super::*;
-use crate::addr::{Gfn, Maddr, Mfn};
+use crate::addr::{Maddr, Mfn};
+use crate::cpu::CpuId;
 use crate::domain::{DomId, Domain, Hypervisor};
-use crate::frame::{FrameTable, IoRanges};
+use crate::frame::{FrameEntry, FrameTable, FrameType, GetType, IoRanges};
 use crate::platform::Platform;
 use crate::testing::TestPlatform;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicI64, Ordering};
+use core::sync::atomic::Ordering;
 use ferroxen_sync::{Shared, SharedPage};
 use xen_abi::Errno;
 use xen_abi::event_channel::*;
@@ -27,8 +28,15 @@ pub const VCPUS: u32 = 3;
 
 /// Domains 0 (privileged), 1 and 2, with three vcpus and a shared-info page each.
 pub fn world() -> World {
-    let frames = FrameTable::new(&[], IoRanges::new(Mfn(0)));
-    let hv = Hypervisor::try_new(TestPlatform::new(PAGES as usize * 4, 0x1000), frames, 1).unwrap();
+    let entries: Vec<FrameEntry> = (0..PAGES * 4).map(|_| FrameEntry::default()).collect();
+    let frames = FrameTable::new(Box::leak(entries.into_boxed_slice()), IoRanges::new(Mfn(0)));
+    let hv = Hypervisor::try_new(TestPlatform::new(PAGES as usize * 4, 0x1000), frames, 4).ok().unwrap();
+    hv.heap.add(&hv.frames, Mfn(1), PAGES * 4 - 1);
+    while let Some(frame) = hv.alloc_frames(CpuId(0), Default::default()) {
+        if frame.0 >= PAGES {
+            hv.frames.assign(frame, DomId((frame.0 / PAGES - 1) as u16)).unwrap();
+        }
+    }
     for id in 0..3u16 {
         let dom = Domain::try_new(DomId(id), VCPUS, id == 0).unwrap();
         dom.events.set_pirqs(32).unwrap();
@@ -52,27 +60,26 @@ pub fn dom(hv: &World, id: u16) -> Shared<Domain<TestPlatform>> {
     hv.domains.get(DomId(id)).unwrap()
 }
 
-/// Counts the references that are out. Frames of a domain are its gfns from 0 to PAGES - 1.
-#[derive(Default)]
-pub struct Counted(AtomicI64);
-
-impl Counted {
-    pub fn held(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
+/// Takes page `page` of a domain for the FIFO layout, as the hypercall does; there is none from PAGES on.
+pub fn hold(hv: &World, domid: u16, page: u64) -> Result<Held, Errno> {
+    if page >= PAGES {
+        return Err(Errno::EINVAL);
     }
+    let frame = hv.frames.get(mfn(domid, page), DomId(domid))?;
+    let used = match hv.frames.get_type(&frame, FrameType::Writable)? {
+        GetType::Have(used) => used,
+        GetType::Locked(locked) => {
+            let (flushed, _) =
+                locked.leftover().unwrap().flush(&hv.frames, &hv.platform, CpuId(0), TestPlatform::all_cpus);
+            flushed.publish(&hv.frames).0
+        }
+    };
+    Ok((frame, used))
 }
 
-impl Frames<TestPlatform> for Counted {
-    fn get_writable(&self, dom: &Domain<TestPlatform>, gfn: Gfn) -> Result<Mfn, Errno> {
-        if gfn.0 >= PAGES {
-            return Err(Errno::EINVAL);
-        }
-        self.0.fetch_add(1, Ordering::SeqCst);
-        Ok(mfn(dom.id.0, gfn.0))
-    }
-    fn put_writable(&self, _: &Domain<TestPlatform>, _: Mfn) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
+/// Uses of domains' pages that are out.
+pub fn held(hv: &World) -> u32 {
+    (PAGES..PAGES * 4).map(|n| hv.frames.type_count(Mfn(n)).1).sum()
 }
 
 pub fn info(hv: &World, domid: u16, vcpu: u32) -> (&SharedPage, usize) {

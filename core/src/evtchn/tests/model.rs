@@ -158,7 +158,7 @@ fn run(hv: &World, model: &mut Model, op: &Op) {
         }
         Op::Reset { dom } => {
             loop {
-                match reset(hv, &d(dom), &Counted::default(), || true).unwrap() {
+                match reset(hv, &d(dom), || true).unwrap() {
                     Progress::Done => break,
                     Progress::Preempted | Progress::Pirq(_) => {}
                 }

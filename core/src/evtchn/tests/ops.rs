@@ -207,7 +207,7 @@ fn a_guest_cannot_touch_the_hypervisors_own_ports() {
     assert_eq!(told(notify_via_xen(&hv, &d1, own).unwrap()), [(0, 0)]);
     assert_eq!(notify_via_xen(&hv, &d0, near), Err(Errno::EINVAL));
     assert_eq!(close_xen(&hv, &d0, near), Err(Errno::EINVAL));
-    assert_eq!(reset(&hv, &d1, &Counted::default(), || false), Ok(Progress::Done));
+    assert_eq!(reset(&hv, &d1, || false), Ok(Progress::Done));
     assert_eq!(status(&d1, own), Err(Errno::EACCES), "a reset leaves it alone");
     assert_eq!(close_xen(&hv, &d1, own), Ok(()));
     assert_eq!(binding(&hv, 0, near), EvtchnBinding::Unbound(1));
@@ -217,18 +217,17 @@ fn a_guest_cannot_touch_the_hypervisors_own_ports() {
 fn teardown_closes_everything_step_by_step_and_binds_nothing_more() {
     let hv = world();
     let (d0, d1) = (dom(&hv, 0), dom(&hv, 1));
-    let frames = Counted::default();
     let far: Vec<_> = (0..200).map(|_| connect(&hv, 1, 0).1).collect();
     let (pirq, _) = bind_pirq(&hv, &d1, 3, false).unwrap();
     let own = alloc_xen(&hv, &d1, 0, DomId(0), Consumer(0)).unwrap();
     assert!(bind_virq(&hv, &d1, VIRQ_TIMER, 1).is_ok() && pirq < own);
-    init_control(&hv, &d1, &frames, 0, Gfn(1), 0).map(|_| ()).unwrap();
+    init_control(&hv, &d1, 0, 0, || hold(&hv, 1, 1)).unwrap();
     d1.dying.store(true, Ordering::Release);
     assert_eq!(alloc_unbound(&hv, &d1, DomId(0)), Err(Errno::EINVAL));
-    assert_eq!(expand_array(&hv, &d1, &frames, Gfn(2)), Err(Errno::EINVAL));
+    assert_eq!(expand_array(&hv, &d1, || hold(&hv, 1, 2)), Err(Errno::EINVAL));
     let mut steps = Vec::new();
     loop {
-        match close_all(&hv, &d1, &frames, || true) {
+        match close_all(&hv, &d1, || true) {
             Progress::Done => break,
             step => steps.push(step),
         }
@@ -242,7 +241,7 @@ fn teardown_closes_everything_step_by_step_and_binds_nothing_more() {
     for port in 1..d1.events.ports.valid() {
         assert_eq!(d1.events.ports.get(port).unwrap().lock().binding, Binding::Free);
     }
-    assert_eq!(frames.held(), 0);
+    assert_eq!(held(&hv), 0);
     assert_eq!(d1.events.control.lock().active, 0);
 }
 

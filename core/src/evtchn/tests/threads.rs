@@ -8,8 +8,7 @@ use std::sync::atomic::AtomicBool;
 fn no_fifo_event_is_lost_between_senders_and_the_guest() {
     const ROUNDS: u32 = 2000;
     let hv = Arc::new(world());
-    let frames = Counted::default();
-    super::fifo::enable(&hv, 1, &frames);
+    super::fifo::enable(&hv, 1);
     let connections: Vec<_> = (0..4).map(|_| connect(&hv, 0, 1)).collect();
     let mut guest = super::fifo::Guest::default();
     guest.consume(&hv, 1, 0);

@@ -58,5 +58,5 @@ fn priorities_need_the_other_layout() {
     let d1 = dom(&hv, 1);
     let port = bind_ipi(&hv, &d1, 0).unwrap();
     assert_eq!(set_priority(&d1, port, 3), Err(Errno::ENOSYS));
-    assert_eq!(expand_array(&hv, &d1, &Counted::default(), Gfn(1)), Err(Errno::EOPNOTSUPP));
+    assert_eq!(expand_array(&hv, &d1, || hold(&hv, 1, 1)), Err(Errno::EOPNOTSUPP));
 }
