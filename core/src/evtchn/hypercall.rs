@@ -91,11 +91,7 @@ fn give_back<P: Platform, T: zerocopy::IntoBytes + zerocopy::Immutable>(
 }
 
 /// `event_channel_op(cmd, arg)`.
-pub fn event_channel_op<P: Platform>(
-    ctx: &mut Ctx<'_, P>,
-    cmd: u32,
-    arg: Vaddr,
-) -> Result<Outcome, Stop> {
+pub fn event_channel_op<P: Platform>(ctx: &mut Ctx<'_, P>, cmd: u32, arg: Vaddr) -> Result<Outcome, Stop> {
     let (hv, own) = (ctx.hv, ctx.dom);
     match cmd {
         EVTCHNOP_alloc_unbound => {
@@ -182,10 +178,7 @@ pub fn event_channel_op<P: Platform>(
 }
 
 /// `event_channel_op_compat(op)`: the command stands before its argument.
-pub fn event_channel_op_compat<P: Platform>(
-    ctx: &mut Ctx<'_, P>,
-    arg: Vaddr,
-) -> Result<Outcome, Stop> {
+pub fn event_channel_op_compat<P: Platform>(ctx: &mut Ctx<'_, P>, arg: Vaddr) -> Result<Outcome, Stop> {
     let cmd: u32 = ctx.read(arg)?;
     if cmd > EVTCHNOP_unmask {
         return Err(Stop::Err(Errno::ENOSYS));

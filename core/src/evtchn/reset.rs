@@ -24,20 +24,12 @@ const BATCH: u32 = 64;
 
 /// EVTCHNOP_reset: closes the guest's ports (not the hypervisor's) and goes back to the 2-level layout. `EAGAIN`: the guest
 /// binds ports at the same time.
-pub fn reset<P: Platform>(
-    hv: &Hypervisor<P>,
-    dom: &Domain<P>,
-    preempt: impl Fn() -> bool,
-) -> Result<Progress, Errno> {
+pub fn reset<P: Platform>(hv: &Hypervisor<P>, dom: &Domain<P>, preempt: impl Fn() -> bool) -> Result<Progress, Errno> {
     close_from(hv, dom, preempt, false)
 }
 
 /// The domain is dying (no new ports): closes every port.
-pub fn close_all<P: Platform>(
-    hv: &Hypervisor<P>,
-    dom: &Domain<P>,
-    preempt: impl Fn() -> bool,
-) -> Progress {
+pub fn close_all<P: Platform>(hv: &Hypervisor<P>, dom: &Domain<P>, preempt: impl Fn() -> bool) -> Progress {
     // A port that others keep busy is tried again.
     close_from(hv, dom, preempt, true).unwrap_or(Progress::Preempted)
 }

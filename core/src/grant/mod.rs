@@ -40,8 +40,8 @@ mod tests;
 
 pub use cache::cache_flush;
 pub use dump::Dump;
-pub use hypercall::grant_table_op;
 pub(crate) use frames::put_stored;
+pub use hypercall::grant_table_op;
 pub use status::Status;
 pub use table::{GrantTable, Limits};
 pub use teardown::Teardown;
