@@ -43,5 +43,5 @@ pub use dump::Dump;
 pub(crate) use frames::put_stored;
 pub use hypercall::grant_table_op;
 pub use status::Status;
-pub use table::{GrantTable, Limits};
+pub use table::{GrantTable, Limits, status_frames_for};
 pub use teardown::Teardown;

@@ -145,3 +145,8 @@ impl Inner {
 pub(super) fn status_frames(shared: usize) -> usize {
     (shared * (PAGE_SIZE / V2)).div_ceil(STATUS_WORDS)
 }
+
+/// Status frames that a table of so many shared frames has in version 2.
+pub fn status_frames_for(shared: u32) -> u32 {
+    usize::try_from(shared).ok().and_then(|shared| u32::try_from(status_frames(shared)).ok()).unwrap_or(0)
+}

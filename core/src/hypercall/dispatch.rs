@@ -4,6 +4,7 @@ use super::{HypercallResult, Stop, sched_op, vcpu_op};
 use crate::addr::{Maddr, Vaddr};
 use crate::ctx::Ctx;
 use crate::evtchn;
+use crate::grant;
 use crate::memory::memory_op;
 use crate::paging;
 use crate::platform::Platform;
@@ -71,6 +72,7 @@ fn single<P: Platform>(
         __HYPERVISOR_update_va_mapping_otherdomain => {
             paging::update_va_mapping_otherdomain(ctx, Vaddr(a), b, c, d)
         }
+        __HYPERVISOR_grant_table_op => grant::grant_table_op(ctx, u64::from(low(a)), Vaddr(b), u64::from(low(c))),
         __HYPERVISOR_vm_assist => super::vm_assist(ctx, a, b),
         __HYPERVISOR_set_segment_base => super::set_segment_base(ctx, a, b),
         __HYPERVISOR_vcpu_op => vcpu_op::vcpu_op(ctx, low(a), low(b), Vaddr(c)),
@@ -90,7 +92,7 @@ fn event_channel_op<P: Platform>(
     cmd: u32,
     arg: Vaddr,
 ) -> HypercallResult {
-    let outcome = evtchn::event_channel_op(ctx, cmd, arg, &super::EventFrames { hv: ctx.hv, cpu: ctx.cpu, vcpu: ctx.vcpu })?;
+    let outcome = evtchn::event_channel_op(ctx, cmd, arg)?;
     ctx.hv.notify(outcome.notify);
     if let Some(effect) = outcome.pirq
         && outcome.pirq_of.is_none_or(|domid| domid == ctx.dom.id)

@@ -19,7 +19,6 @@ pub use callback::{callback_op, nmi_op, set_callbacks};
 pub use console_io::{console_io, read_ring};
 pub use debugreg::{get_debugreg, set_debugreg};
 pub use dispatch::{Devices, dispatch};
-pub use frames::EventFrames;
 pub use registers::{fpu_taskswitch, set_segment_base, stack_switch};
 pub use traps::{ring3, set_gate, set_trap_table};
 pub use vcpu_op::vcpu_op;

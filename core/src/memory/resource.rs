@@ -5,6 +5,7 @@ use crate::access;
 use crate::addr::{Mfn, Vaddr};
 use crate::ctx::Ctx;
 use crate::domain::{DomId, Domain};
+use crate::grant;
 use crate::hypercall::{HypercallResult, Stop};
 use crate::platform::Platform;
 use core::mem::offset_of;
@@ -31,13 +32,21 @@ impl Resource {
     }
 
     /// The most frames that it may have; 0: the domain does not have it.
-    fn max_frames<P: Platform>(self, _dom: &Domain<P>) -> u32 {
-        0
+    fn max_frames<P: Platform>(self, dom: &Domain<P>) -> u32 {
+        let frames = dom.grants.limits().frames;
+        match self {
+            Resource::GrantShared => frames,
+            Resource::GrantStatus => grant::status_frames_for(frames),
+        }
     }
 
     /// Its frame number `at`, made if it was not there yet.
-    fn frame<P: Platform>(self, _dom: &Domain<P>, _at: u64) -> Result<Mfn, Errno> {
-        Err(Errno::EINVAL)
+    fn frame<P: Platform>(self, ctx: &Ctx<'_, P>, dom: &Domain<P>, at: u64) -> Result<Mfn, Errno> {
+        let at = u32::try_from(at).map_err(|_| Errno::EINVAL)?;
+        match self {
+            Resource::GrantShared => dom.grants.shared_frame(ctx.hv, ctx.cpu, dom, at),
+            Resource::GrantStatus => dom.grants.status_frame(ctx.hv, ctx.cpu, dom, at),
+        }
     }
 }
 
@@ -69,7 +78,7 @@ pub(super) fn acquire<P: Platform>(ctx: &Ctx<'_, P>, start: u64, arg: Vaddr) -> 
         if done != start && ctx.preempt_pending() {
             return Err(Stop::Again([continued(XENMEM_acquire_resource, done), arg.0, 0, 0, 0, 0]));
         }
-        let mfn = resource.frame(&dom, request.frame.wrapping_add(done))?;
+        let mfn = resource.frame(ctx, &dom, request.frame.wrapping_add(done))?;
         ctx.write_at(Vaddr(request.frame_list.addr()), done, &mfn.0)?;
     }
     Ok(0)
