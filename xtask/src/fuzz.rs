@@ -1,16 +1,22 @@
-//! `./x fuzz`: cargo-fuzz on the targets of `fuzz/`.
+//! `./x fuzz`: the libFuzzer targets of `fuzz/`, built with the pinned compiler.
+//!
+//! Coverage instrumentation is a stable code-generation flag, so neither a nightly compiler nor
+//! cargo-fuzz is needed. There is no address sanitizer: what is fuzzed forbids unsafe code.
+//! `cargo +nightly fuzz run TARGET` works on the same targets.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use crate::build::cargo;
 use crate::paths::Paths;
-use crate::process::{output, which};
+use crate::process::run;
 use crate::test::Tally;
-use crate::ui;
+use crate::{setup, ui};
 
 /// What `./x fuzz` is told.
 #[derive(Debug, Args)]
@@ -28,6 +34,13 @@ pub struct FuzzArgs {
     list: bool,
 }
 
+/// What cargo-fuzz passes, without the sanitizer.
+const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+     -Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Ccodegen-units=1";
+
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
 /// `./x fuzz`.
 pub fn main(paths: &Paths, args: &FuzzArgs) -> Result<i32> {
     let all = targets(paths)?;
@@ -43,19 +56,18 @@ pub fn main(paths: &Paths, args: &FuzzArgs) -> Result<i32> {
     if all.is_empty() {
         bail!("this checkout has no fuzz targets (fuzz/fuzz_targets/*.rs)");
     }
-    if let Err(why) = tools() {
-        bail!("{why}");
-    }
     let chosen = if args.targets.is_empty() { all } else { args.targets.clone() };
     let seconds = match args.hours {
-        Some(hours) if hours > 0.0 => std::time::Duration::try_from_secs_f64(hours * 3600.0)?.as_secs(),
+        Some(hours) if hours > 0.0 => Duration::try_from_secs_f64(hours * 3600.0)?.as_secs(),
         Some(_) => bail!("--hours wants a number above 0"),
         None => args.seconds,
     };
+    setup::ensure_test_packages()?;
+    build(paths)?;
     let mut failed = 0;
     for target in &chosen {
         ui::step(format!("fuzzing {target} for {seconds} s"));
-        if !fuzz(paths, target, seconds)? {
+        if !fuzz(paths, target, seconds, Talk::Aloud)? {
             failed += 1;
             ui::note(format!("{target} found something: fuzz/artifacts/{target}/; make it a named test"));
         }
@@ -63,24 +75,29 @@ pub fn main(paths: &Paths, args: &FuzzArgs) -> Result<i32> {
     Ok(i32::from(failed > 0))
 }
 
-/// A short run of each target, as tests. Without cargo-fuzz it says so and counts nothing.
+/// A short run of each target, as tests; `seconds` over all of them.
 pub fn smoke(paths: &Paths, seconds: u64, tally: &mut Tally) -> Result<()> {
     let all = targets(paths)?;
     if all.is_empty() || seconds == 0 {
         return Ok(());
     }
-    if let Err(why) = tools() {
-        ui::note(format!("no fuzzing: {why}"));
+    ui::step(format!("fuzzing {} targets for {seconds} s", all.len()));
+    if let Err(err) = build(paths) {
+        tally.one("fuzz_targets_build", Err(format!("  {err:#}")), Duration::ZERO);
         return Ok(());
     }
-    let each = (seconds / all.len() as u64).max(5);
+    let each = (seconds / all.len() as u64).max(3);
     for target in &all {
         let start = Instant::now();
-        ui::step(format!("fuzzing {target} for {each} s"));
-        let result = if fuzz(paths, target, each)? {
-            Ok(())
-        } else {
-            Err(format!("  found something: see fuzz/artifacts/{target}/"))
+        let result = match fuzz(paths, target, each, Talk::Log) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let log = fs::read_to_string(log_file(paths, target)).unwrap_or_default();
+                let lines: Vec<&str> = log.lines().collect();
+                let tail = lines.get(lines.len().saturating_sub(25)..).unwrap_or_default().join("\n  | ");
+                Err(format!("  found something: see fuzz/artifacts/{target}/\n  | {tail}"))
+            }
+            Err(err) => Err(format!("  {err:#}")),
         };
         tally.one(&format!("fuzz::{target}"), result, start.elapsed());
     }
@@ -104,26 +121,54 @@ fn targets(paths: &Paths) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Whether cargo-fuzz and a nightly compiler are here; if not, what to do.
-fn tools() -> Result<(), String> {
-    if which("rustup").is_none() || output(Command::new("rustup").args(["run", "nightly", "rustc", "-V"])).is_err() {
-        return Err("cargo-fuzz wants a nightly compiler: `rustup toolchain install nightly`".to_owned());
-    }
-    if which("cargo-fuzz").is_none() {
-        return Err("cargo-fuzz is not installed: `cargo +nightly install cargo-fuzz`".to_owned());
-    }
-    Ok(())
+fn build_dir(paths: &Paths) -> PathBuf {
+    paths.target.join("fuzz")
 }
 
-/// Runs one target; false if it found something.
-fn fuzz(paths: &Paths, target: &str, seconds: u64) -> Result<bool> {
-    let mut cmd = Command::new("rustup");
-    cmd.args(["run", "nightly", "cargo", "fuzz", "run", target, "--", &format!("-max_total_time={seconds}")])
-        .args(["-print_final_stats=1", "-verbosity=0"])
-        .current_dir(&paths.root)
+fn build(paths: &Paths) -> Result<()> {
+    let mut cmd = cargo(paths);
+    cmd.current_dir(paths.root.join("fuzz")).env("CARGO_TARGET_DIR", build_dir(paths)).env("RUSTFLAGS", FLAGS).args([
+        "build",
+        "--quiet",
+        "--release",
+        "--target",
+        TARGET,
+    ]);
+    run(&mut cmd).context("the fuzz targets do not build")
+}
+
+fn log_file(paths: &Paths, target: &str) -> PathBuf {
+    build_dir(paths).join(format!("{target}.log"))
+}
+
+/// Where libFuzzer's words go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Talk {
+    Aloud,
+    Log,
+}
+
+/// Runs one target; false if it found something. What it learns is kept in the target folder, beside
+/// the corpus that is committed.
+fn fuzz(paths: &Paths, target: &str, seconds: u64, talk: Talk) -> Result<bool> {
+    let program = build_dir(paths).join(TARGET).join("release").join(target);
+    let learnt = build_dir(paths).join("corpus").join(target);
+    let artifacts = paths.root.join("fuzz/artifacts").join(target);
+    fs::create_dir_all(&learnt)?;
+    fs::create_dir_all(&artifacts)?;
+    let mut cmd = Command::new(&program);
+    cmd.arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        .args(["-print_final_stats=1", "-timeout=10", "-rss_limit_mb=2048"])
+        .arg(&learnt)
         .stdin(Stdio::null());
-    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "RUSTUP_TOOLCHAIN"] {
-        cmd.env_remove(name);
+    if talk == Talk::Log {
+        cmd.stderr(fs::File::create(log_file(paths, target))?);
     }
-    Ok(cmd.status().context("cannot start cargo fuzz")?.success())
+    let committed = paths.root.join("fuzz/corpus").join(target);
+    if committed.is_dir() {
+        cmd.arg(committed);
+    }
+    let status = cmd.status().with_context(|| format!("cannot start {}", program.display()))?;
+    Ok(status.success())
 }

@@ -15,7 +15,10 @@ pub const PROGRAMS: [&str; 2] = ["fxbench", "fxnothing"];
 /// Builds `lab/fxbench` and returns its programs in the order of [`PROGRAMS`].
 pub fn build(paths: &Paths) -> Result<[PathBuf; 2]> {
     const TARGET: &str = "x86_64-unknown-linux-gnu";
-    ui::step("building fxbench");
+    let programs = PROGRAMS.map(|name| paths.target.join(TARGET).join("release").join(name));
+    if programs.iter().any(|program| !program.exists()) {
+        ui::step("building fxbench");
+    }
     let mut cmd = cargo(paths);
     cmd.env(
         "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
@@ -23,5 +26,5 @@ pub fn build(paths: &Paths) -> Result<[PathBuf; 2]> {
     );
     cmd.args(["build", "--quiet", "--release", "--target", TARGET, "-p", "fxbench"]);
     run(&mut cmd).context("fxbench does not build")?;
-    Ok(PROGRAMS.map(|name| paths.target.join(TARGET).join("release").join(name)))
+    Ok(programs)
 }

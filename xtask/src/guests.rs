@@ -3,7 +3,7 @@
 //! A guest says how it went in its last line, `FXRESULT` and a JSON object (see `guests/README.md`).
 //! A machine that ends without such a line crashed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -85,23 +85,22 @@ pub fn main(paths: &Paths, args: &GuestsArgs) -> Result<i32> {
     Ok(worst as i32)
 }
 
-/// Runs every test guest on our hypervisor, as tests.
-pub fn test(paths: &Paths, tally: &mut Tally) -> Result<()> {
+/// Runs every test guest on our hypervisor, `built` before, as tests.
+pub fn test(paths: &Paths, built: Result<&Path, &String>, tally: &mut Tally) -> Result<()> {
     let all = guests(paths)?;
     if all.is_empty() {
         return Ok(());
     }
     ui::step(format!("{} test guests", all.len()));
-    let hypervisor = build::hypervisor(paths).map_err(|err| format!("{err:#}"));
     let args = GuestsArgs {
         names: Vec::new(),
         list: false,
-        hypervisor: hypervisor.clone().map_or(Hypervisor::Ferroxen, Hypervisor::File),
+        hypervisor: built.map_or(Hypervisor::Ferroxen, |file| Hypervisor::File(file.to_owned())),
         cpus: 1,
         timeout: 60,
         verbose: false,
     };
-    let files = match hypervisor.and_then(|_| build(paths, &all).map_err(|err| format!("{err:#}"))) {
+    let files = match built.map_err(String::clone).and_then(|_| build(paths, &all).map_err(|err| format!("{err:#}"))) {
         Ok(files) => files,
         Err(why) => {
             tally.one("guests_and_hypervisor_build", Err(format!("  {why}")), std::time::Duration::ZERO);

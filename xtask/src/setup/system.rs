@@ -27,6 +27,7 @@ const TEST_PACKAGES: &[Needed] = &[
         probe: || Path::new("/usr/include/xen/xen.h").exists(),
         why: "Xen's public headers, the contract",
     },
+    Needed { package: "g++", probe: || which("c++").is_some(), why: "compiles libFuzzer" },
     Needed { package: "binutils", probe: || which("objdump").is_some(), why: "reads the hypervisor's disassembly" },
 ];
 

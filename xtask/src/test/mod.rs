@@ -4,6 +4,7 @@ pub mod boots;
 mod cargo;
 
 use std::convert::Infallible;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -27,8 +28,8 @@ pub struct TestArgs {
     /// Only the boots
     #[arg(long)]
     boots: bool,
-    /// Only boots whose name contains this
-    #[arg(long, value_name = "TEXT")]
+    /// Only boots whose name contains this, those of --full too
+    #[arg(long, value_name = "TEXT", conflicts_with = "host")]
     filter: Option<String>,
     /// Seconds of fuzzing, over all targets
     #[arg(long, default_value_t = 60, value_name = "S")]
@@ -74,7 +75,7 @@ impl Tally {
 /// `./x test`.
 pub fn main(paths: &Paths, args: &TestArgs) -> Result<i32> {
     let mut tally = Tally::default();
-    if !args.boots {
+    if !args.boots && args.filter.is_none() {
         setup::ensure_test_packages()?;
         ui::step("host tests of the workspace");
         cargo::run("host tests", build::cargo(paths).args(["test", "--workspace", "--no-fail-fast"]), &mut tally)?;
@@ -83,8 +84,13 @@ pub fn main(paths: &Paths, args: &TestArgs) -> Result<i32> {
         }
     }
     if !args.host {
-        guests::test(paths, &mut tally)?;
-        run_boots(paths, args, &mut tally)?;
+        let chosen = chosen(args);
+        let ours = args.filter.is_none() || chosen.iter().any(|boot| boot.hypervisor == "ferroxen");
+        let built = if ours { build::hypervisor(paths).map_err(|err| format!("{err:#}")) } else { Ok(PathBuf::new()) };
+        if args.filter.is_none() {
+            guests::test(paths, built.as_deref(), &mut tally)?;
+        }
+        run_boots(paths, &chosen, built.as_deref(), &mut tally)?;
     }
     println!();
     for name in &tally.failures {
@@ -94,26 +100,24 @@ pub fn main(paths: &Paths, args: &TestArgs) -> Result<i32> {
     Ok(i32::from(tally.failed > 0))
 }
 
-fn run_boots(paths: &Paths, args: &TestArgs, tally: &mut Tally) -> Result<()> {
-    let chosen: Vec<&Boot> = BOOTS
+fn chosen(args: &TestArgs) -> Vec<&'static Boot> {
+    BOOTS
         .iter()
         .filter(|boot| args.full || !boot.full || args.filter.is_some())
         .filter(|boot| args.filter.as_ref().is_none_or(|text| boot.name.contains(text.as_str())))
-        .collect();
+        .collect()
+}
+
+fn run_boots(paths: &Paths, chosen: &[&Boot], built: Result<&Path, &String>, tally: &mut Tally) -> Result<()> {
     ui::step(format!("{} boots", chosen.len()));
-    let built = if chosen.iter().any(|boot| boot.hypervisor == "ferroxen") {
-        build::hypervisor(paths).map_err(|err| format!("{err:#}"))
-    } else {
-        Ok(paths.hypervisor())
-    };
     for test in chosen {
         let start = Instant::now();
         let mut boot = arguments(paths, test);
-        let result = match &built {
-            Err(why) if test.hypervisor == "ferroxen" => Err(why.clone()),
+        let result = match built {
+            Err(why) if test.hypervisor == "ferroxen" => Err(format!("  {why}")),
             Ok(file) => {
                 if test.hypervisor == "ferroxen" {
-                    boot.hypervisor = boot::Hypervisor::File(file.clone());
+                    boot.hypervisor = boot::Hypervisor::File(file.to_owned());
                 }
                 judge(paths, test, &boot)
             }
@@ -153,7 +157,7 @@ fn judge(paths: &Paths, test: &Boot, args: &BootArgs) -> Result<(), String> {
     let outcome = boot::quiet(paths, args).map_err(|err| format!("{err:#}"))?;
     verdict(test, &outcome).map_err(|why| {
         let tail = outcome.tail(25).join("\n  | ");
-        let log = args.log.as_deref().unwrap_or(std::path::Path::new("?"));
+        let log = args.log.as_deref().unwrap_or(Path::new("?"));
         format!("  {why}\n  | {tail}\n  console: {}", log.display())
     })
 }
