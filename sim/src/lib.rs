@@ -1,2 +1,9 @@
 //! core/ on simulated hardware.
+//!
+//! * [`platform`]: the machine: frames, and for every CPU a [`tlb`] that is as hostile as the architecture allows.
+//! * [`paging`]: random stories of guests that change their page tables, with every invariant checked after every step.
 #![forbid(unsafe_code)]
+
+pub mod paging;
+pub mod platform;
+pub mod tlb;

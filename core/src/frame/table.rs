@@ -25,6 +25,19 @@ impl FrameTable {
         Mfn(self.entries.len() as u64)
     }
 
+    /// Makes all entries blank again: for simulations that use one table for many machines.
+    #[cfg(feature = "std")]
+    pub fn blank_all(&mut self) {
+        for entry in self.entries {
+            entry.used.store(0, Ordering::Relaxed);
+            entry.typed.store(0, Ordering::Relaxed);
+            entry.partial.store(0, Ordering::Relaxed);
+            entry.linear.store(0, Ordering::Relaxed);
+            entry.stamp.store(0, Ordering::Relaxed);
+            entry.link.store(0, Ordering::Relaxed);
+        }
+    }
+
     #[inline(always)]
     pub(super) fn entry(&self, mfn: Mfn) -> Option<&FrameEntry> {
         self.entries.get(usize::try_from(mfn.0).ok()?)
@@ -64,6 +77,16 @@ impl FrameTable {
     /// Whether the type holds now.
     pub fn is_validated(&self, mfn: Mfn) -> bool {
         Typed(self.entry(mfn).map_or(0, |entry| entry.typed.load(Ordering::Acquire))).has(Typed::VALIDATED)
+    }
+    /// How many entries, from the first, hold references while work on a table is interrupted; `None`: none is.
+    pub fn parked(&self, mfn: Mfn) -> Option<u16> {
+        let entry = self.entry(mfn)?;
+        let parked = Typed(entry.typed.load(Ordering::Acquire)).has(Typed::PARTIAL);
+        parked.then(|| entry.partial.load(Ordering::Acquire))
+    }
+    /// Whether a CPU works on its type or its entries now.
+    pub fn is_locked(&self, mfn: Mfn) -> bool {
+        Typed(self.entry(mfn).map_or(0, |entry| entry.typed.load(Ordering::Acquire))).has(Typed::LOCKED)
     }
     /// Whether the guest pinned it.
     pub fn is_pinned(&self, mfn: Mfn) -> bool {

@@ -1,0 +1,195 @@
+//! What must hold after every step.
+
+use super::World;
+use super::world::{DOMAINS, FRAMES, RAM};
+use crate::platform::hypervisor_slot;
+use ferroxen_core::addr::Mfn;
+use ferroxen_core::domain::DomId;
+use ferroxen_core::frame::{FrameKind, FrameType};
+use ferroxen_core::paging::Pte;
+use ferroxen_core::paging::entry::{GLOBAL, GUEST_KERNEL, HYPERVISOR_SLOTS, PAT_OR_PSE, USER};
+use ferroxen_core::platform::Platform;
+use std::sync::atomic::Ordering;
+
+/// What was found by walking.
+#[derive(Clone, Default)]
+struct Found {
+    references: u32,
+    uses: Vec<FrameType>,
+}
+
+impl World {
+    /// Checks everything.
+    ///
+    /// # Panics
+    /// When something does not hold.
+    pub fn check(&self) {
+        self.check_counts();
+        self.check_owners();
+        self.check_tlbs();
+    }
+
+    fn entry(&self, table: Mfn, index: usize) -> Pte {
+        Pte(self.hv.platform.page(table).load_u64(index * 8))
+    }
+
+    /// Every reference and every use that exists is counted, and none else.
+    fn check_counts(&self) {
+        let frames = &self.hv.frames;
+        let mut found = vec![Found::default(); FRAMES as usize];
+        let mut add = |mfn: Mfn, ty: FrameType| {
+            let Some(found) = found.get_mut(mfn.0 as usize) else { return };
+            found.references += 1;
+            if ty != FrameType::None {
+                found.uses.push(ty);
+            }
+        };
+        for vcpu in &self.vcpus {
+            for root in [vcpu.pv.kernel_root, vcpu.pv.user_root] {
+                add(root.mfn(), FrameType::L4);
+            }
+            vcpu.pv.gdt_frames.iter().chain(&vcpu.pv.ldt_frames).for_each(|&mfn| add(mfn, FrameType::SegDesc));
+        }
+        for held in &self.held {
+            add(held.frame.mfn(), held.used.as_ref().map_or(FrameType::None, |used| used.ty()));
+        }
+        for mfn in (RAM..FRAMES).map(Mfn) {
+            let FrameKind::Owned(owner) = frames.kind(mfn) else { continue };
+            let (ty, uses) = frames.type_count(mfn);
+            assert!(!frames.is_locked(mfn), "{mfn:?} stays locked");
+            if frames.is_pinned(mfn) {
+                add(mfn, ty);
+            }
+            let held = match frames.parked(mfn) {
+                Some(held) => usize::from(held),
+                None if frames.is_validated(mfn) && uses != 0 => 512,
+                None => continue,
+            };
+            if frames.parked(mfn).is_some() && uses == 0 {
+                add(mfn, FrameType::None);
+            }
+            let level = ty.level();
+            for index in 0..if level == 0 { 0 } else { held } {
+                let entry = self.entry(mfn, index);
+                if level == 4 && HYPERVISOR_SLOTS.contains(&index) {
+                    assert!(held < 512 || entry.0 == hypervisor_slot(index), "slot {index} of {mfn:?} is {entry:?}");
+                    continue;
+                }
+                if !entry.present() {
+                    continue;
+                }
+                let child = entry.mfn();
+                assert!(entry.has(USER), "{mfn:?}[{index}] {entry:?}");
+                if level == 1 {
+                    assert_ne!(entry.has(GLOBAL), entry.has(GUEST_KERNEL), "{mfn:?}[{index}] {entry:?}");
+                    if let FrameKind::Owned(whose) = frames.kind(child) {
+                        assert!(
+                            whose == owner || self.may_map(owner, whose, child),
+                            "{owner:?} maps {child:?} of {whose:?} at {mfn:?}[{index}]"
+                        );
+                        add(child, if entry.writable() { FrameType::Writable } else { FrameType::None });
+                    } else {
+                        assert!(child.0 >= FRAMES && owner == DomId(0), "{mfn:?}[{index}] leads to {child:?}");
+                        assert!(!entry.writable() || !(0x8000..0x8010).contains(&child.0), "read-only I/O memory");
+                    }
+                } else {
+                    assert!(!entry.has(PAT_OR_PSE), "{mfn:?}[{index}] {entry:?}");
+                    assert_eq!(frames.owner(child), Some(owner), "{mfn:?}[{index}] {entry:?}");
+                    if child == mfn {
+                        continue;
+                    }
+                    let linear = frames.type_count(child).0.level() == level;
+                    add(child, FrameType::of_level(if linear { level } else { level - 1 }));
+                }
+            }
+        }
+        for mfn in (RAM..FRAMES).map(Mfn) {
+            let FrameKind::Owned(owner) = frames.kind(mfn) else { continue };
+            let found = &found[mfn.0 as usize];
+            let (ty, uses) = frames.type_count(mfn);
+            let allocated = frames.references(mfn).wrapping_sub(found.references);
+            assert!(
+                allocated <= 1,
+                "{mfn:?} of {owner:?}: {} references, found {}, as {ty:?} {uses}, {:?}",
+                frames.references(mfn),
+                found.references,
+                found.uses
+            );
+            assert!(allocated == 1 || found.references != 0, "{mfn:?} is nobody's");
+            assert_eq!(uses as usize, found.uses.len(), "{mfn:?} is used as {ty:?}, found {:?}", found.uses);
+            assert!(found.uses.iter().all(|&used| used == ty), "{mfn:?} is {ty:?}, used as {:?}", found.uses);
+            assert!(uses == 0 || frames.is_validated(mfn) || frames.parked(mfn).is_some(), "{mfn:?}: {ty:?} not valid");
+        }
+    }
+
+    /// Whether `mapper` may map `owner`'s frame.
+    fn may_map(&self, mapper: DomId, owner: DomId, mfn: Mfn) -> bool {
+        mapper == owner
+            || self.hv.frames.is_foreign(mfn) && (mapper == DomId(0) || self.claims.contains(&(mapper.0, mfn)))
+    }
+
+    /// Free and owned frames are all frames, and each domain's are counted.
+    fn check_owners(&self) {
+        let mut free = 0;
+        self.hv.heap.check(&self.hv.frames, |_, order| free += 1u64 << order);
+        let owned = (RAM..FRAMES).map(Mfn).filter(|&mfn| self.hv.frames.owner(mfn).is_some()).count() as u64;
+        let ours = (RAM..FRAMES).filter(|&mfn| self.hv.frames.kind(Mfn(mfn)) == FrameKind::Hypervisor).count() as u64;
+        assert_eq!(free + owned + ours, FRAMES - RAM);
+        for id in 0..DOMAINS {
+            if let Some(dom) = self.hv.domains.get(DomId(id)) {
+                assert_eq!(dom.pages.total.load(Ordering::SeqCst), self.frames_of(id).len() as u64, "d{id}'s frames");
+            }
+        }
+    }
+
+    /// No CPU can reach what it must not, whatever it remembers.
+    fn check_tlbs(&self) {
+        let frames = &self.hv.frames;
+        self.hv.platform.with_tlbs(|tlbs| {
+            for (cpu, tlb) in tlbs.iter().enumerate() {
+                if let Some((dom, root)) = tlb.root {
+                    assert_eq!(frames.owner(root), Some(dom), "CPU {cpu} runs on {root:?}");
+                    assert_eq!(frames.type_count(root).0, FrameType::L4, "CPU {cpu} runs on {root:?}");
+                    assert!(frames.type_count(root).1 != 0, "CPU {cpu} runs on {root:?}, which nobody uses");
+                }
+                for step in &tlb.steps {
+                    let (ty, uses) = frames.type_count(step.mfn);
+                    match frames.kind(step.mfn) {
+                        FrameKind::Owned(owner) => {
+                            assert_eq!(owner, step.dom, "CPU {cpu} walks through {step:?}");
+                            let level = ty.level() == step.level;
+                            assert!(level || uses == 0 || linear(ty, step.level), "CPU {cpu}: {step:?} is {ty:?}");
+                        }
+                        FrameKind::Blank | FrameKind::FreeBlock => {}
+                        FrameKind::Hypervisor => panic!("CPU {cpu} walks through {step:?}"),
+                    }
+                }
+                for leaf in &tlb.leaves {
+                    if leaf.mfn.0 >= FRAMES {
+                        assert!(leaf.dom == DomId(0), "CPU {cpu}: {leaf:?}");
+                        continue;
+                    }
+                    match frames.kind(leaf.mfn) {
+                        FrameKind::Owned(owner) => {
+                            assert!(self.may_map(leaf.dom, owner, leaf.mfn), "CPU {cpu}: {leaf:?} is {owner:?}'s");
+                            let (ty, uses) = frames.type_count(leaf.mfn);
+                            let writable_now = ty == FrameType::Writable || ty == FrameType::None;
+                            assert!(
+                                !leaf.writable || uses == 0 && frames.parked(leaf.mfn).is_none() || writable_now,
+                                "CPU {cpu} can write to {ty:?} {leaf:?}"
+                            );
+                        }
+                        FrameKind::Blank | FrameKind::FreeBlock => {}
+                        FrameKind::Hypervisor => panic!("CPU {cpu}: {leaf:?} is the hypervisor's"),
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// A walk that comes through a linear table sees tables one level higher than they are used there: harmless, because
+/// its last step then shows a table, read-only.
+fn linear(ty: FrameType, level: u32) -> bool {
+    ty.level() > level
+}
