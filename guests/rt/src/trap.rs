@@ -163,7 +163,7 @@ extern "C" fn guest_trap(frame: &mut Frame) {
     if frame.vector == 14 {
         LAST_CR2.store(events::vcpu_cr2(), Ordering::Relaxed);
     }
-    if frame.cs & 3 == 3 {
+    if frame.cs & 3 == 3 || user::is_away() {
         return user::leave(frame);
     }
     let status = 1 << 63 | (frame.error_code & 0xffff_ffff) << 8 | frame.vector;

@@ -1,7 +1,10 @@
 //! Going elsewhere by the iret hypercall, and coming back by whatever that leads to.
 
+use crate::hypercall;
+use crate::memory::{self, GLOBAL, PAGE_SIZE, Page, VIRT_BASE};
 use crate::trap::Frame;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use xen_abi::xen::{__HYPERVISOR_stack_switch, MMUEXT_NEW_USER_BASEPTR};
 
 /// Where an iret goes.
 #[repr(C)]
@@ -61,6 +64,24 @@ fn back() -> u64 {
 #[cfg(not(target_os = "none"))]
 fn back() -> u64 {
     0
+}
+
+/// Whether an iret went and nothing has come back yet.
+pub(crate) fn is_away() -> bool {
+    AWAY.load(Ordering::SeqCst)
+}
+
+/// Gives user mode a root table of its own with the kernel's mappings, and exceptions from it a stack. Gives the root.
+pub fn set_up() -> Result<Page, i64> {
+    let (root, stack) = (Page::new(), Page::new());
+    let kernel = memory::entry(VIRT_BASE, 4).ok_or(0)?;
+    root.write(511, kernel.value & !GLOBAL);
+    let checked = |result: i64| if result == 0 { Ok(()) } else { Err(result) };
+    checked(root.make_read_only())?;
+    checked(root.pin(4))?;
+    checked(hypercall::mmuext(MMUEXT_NEW_USER_BASEPTR, root.mfn(), 0))?;
+    checked(hypercall::raw(__HYPERVISOR_stack_switch, [USER_SS, stack.va() + PAGE_SIZE, 0, 0, 0]))?;
+    Ok(root)
 }
 
 /// Something happened where an iret went: keeps its frame and goes back to [`iret`]'s caller.
