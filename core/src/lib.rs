@@ -26,6 +26,7 @@ pub mod options;
 pub mod paging;
 pub mod physdev;
 pub mod platform;
+pub mod platform_op;
 pub mod pv;
 pub mod sched;
 #[cfg(test)]
