@@ -80,7 +80,9 @@ impl Follower {
         if line.contains(UP) {
             self.up = true;
         }
-        if self.death.is_none() && !self.inside && DEATHS.iter().any(|mark| line.contains(mark)) {
+        // While commands run, only lines that a kernel or hypervisor wrote count: these have their stamp.
+        let believed = !self.inside || line.starts_with('[') || from_hypervisor(line);
+        if self.death.is_none() && believed && DEATHS.iter().any(|mark| line.contains(mark)) {
             self.death = Some(line.trim().to_owned());
         }
         if !self.inside && line.contains(HALTED) {
@@ -235,6 +237,15 @@ mod tests {
             follower.line(line);
         }
         assert_eq!((follower.death, follower.status), (None, Some(0)));
+    }
+
+    #[test]
+    fn a_panic_of_the_kernel_under_the_commands_is_death() {
+        let mut follower = Follower::default();
+        for line in [BEGIN, "[   10.811276] Kernel panic - not syncing: sysrq triggered crash"] {
+            follower.line(line);
+        }
+        assert!(follower.death.is_some());
     }
 
     #[test]
