@@ -15,6 +15,7 @@ use crate::domain::{DomId, Domain};
 use crate::hypercall::Stop;
 use crate::paging::{PagingError, get_writable, put_writable};
 use crate::platform::Platform;
+use core::sync::atomic::Ordering;
 use xen_abi::Errno;
 use xen_abi::event_channel::*;
 
@@ -152,6 +153,10 @@ pub fn event_channel_op<P: Platform>(ctx: &mut Ctx<'_, P>, cmd: u32, arg: Vaddr)
         EVTCHNOP_reset => {
             let op: EvtchnReset = ctx.read(arg)?;
             let dom = access::target(ctx, DomId(op.dom))?;
+            // Another domain's vcpus must not bind while its ports are closed.
+            if !dom.is_self() && dom.pause_count.load(Ordering::SeqCst) == 0 {
+                return Err(Errno::EINVAL.into());
+            }
             let pirq_of = Some(dom.id);
             return Ok(match reset(hv, &dom, || ctx.preempt_pending())? {
                 Progress::Done => Outcome::default(),

@@ -1,6 +1,7 @@
 //! A world of a few domains on fake pages, and what must hold in it.
 
 mod fifo;
+mod hypercall;
 mod model;
 mod ops;
 mod threads;

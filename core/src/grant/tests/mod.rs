@@ -2,6 +2,7 @@
 
 mod copy;
 mod map;
+mod model;
 mod setup;
 mod teardown;
 mod transfer;
