@@ -145,9 +145,13 @@ impl<T: DomainTransport> Daemon<T> {
                         self.add_client(id, read_only, socket)?;
                     }
                 }
-                (ToDaemon::Stored(_), _) => {}
+                (ToDaemon::Stored(name), fds) => fds.into_iter().for_each(|fd| self.transport.adopt(&name, fd)),
                 (ToDaemon::Ready, _) => break,
             }
+        }
+        for (name, fd) in self.transport.keep() {
+            keeper::send(&control, &ToKeeper::Store(name), &[fd], SendFlags::empty())
+                .context("cannot give a descriptor to the supervisor")?;
         }
         let fd = control.as_raw_fd();
         self.poll.registry().register(&mut SourceFd(&fd), CONTROL, Interest::READABLE)?;

@@ -5,7 +5,7 @@ use crate::durable::Durable;
 use crate::engine::Happening;
 use crate::journal::StoreError;
 use crate::state::ConnId;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use xen_wire::ring::RingMemory;
 use xen_wire::xenstore::XsError;
 use xen_wire::xenstore::ring::{self, ConnError, REQ, RSP, XENSTORE_RING_SIZE};
@@ -42,6 +42,13 @@ pub trait DomainTransport {
     fn fd(&self) -> Option<BorrowedFd<'_>>;
     /// Frame and event channel of the control domain's own ring, if there is one.
     fn control_domain(&self) -> Option<(u64, u32)>;
+
+    /// Takes back a descriptor that an earlier daemon gave to the supervisor, before anything is connected.
+    fn adopt(&mut self, _name: &str, _fd: OwnedFd) {}
+    /// Descriptors that shall survive this daemon (the event channel handle, with its bindings).
+    fn keep(&self) -> Vec<(String, BorrowedFd<'_>)> {
+        Vec::new()
+    }
 }
 
 /// No domains at all: a daemon that runs without Xen under it.

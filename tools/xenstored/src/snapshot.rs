@@ -4,11 +4,10 @@
 use crate::engine::{Engine, Stream};
 use crate::state::transaction::Transaction;
 use crate::state::{Conn, ConnId, Domain, NodeCounts, Peer, PendingRing, Quotas, State, Watch};
-use crate::tree::{Children, Node, Tree, Value};
-use compact_str::CompactString;
+use crate::tree::{Children, Node, Perms, Tree};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use triomphe::Arc;
 use xen_wire::xenstore::{Access, Perm, PermList};
 
 /// Changes whenever the layout does.
@@ -32,14 +31,14 @@ type RawPerms = Vec<(u8, u16)>;
 
 #[derive(Serialize, Deserialize)]
 struct RawNode {
-    name: CompactString,
-    value: Value,
+    name: String,
+    value: Vec<u8>,
     perms: u32,
     children: Vec<u32>,
     generation: u64,
-    list_generation: u64,
     writer: u16,
-    list_writer: u16,
+    /// Generation and writer of the list of children, if there ever was one.
+    list: Option<(u64, u16)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -120,19 +119,18 @@ impl Numbering {
             }
             if !children_done {
                 stack.push((node, true));
-                stack.extend(node.children.iter().map(|c| (c, false)));
+                stack.extend(node.children().iter().map(|c| (c, false)));
                 continue;
             }
-            let children = node.children.iter().filter_map(|c| self.node_of.get(&Arc::as_ptr(c)).copied()).collect();
+            let children = node.children().iter().filter_map(|c| self.node_of.get(&Arc::as_ptr(c)).copied()).collect();
             let raw = RawNode {
-                name: node.name.clone(),
-                value: node.value.clone(),
+                name: node.name().to_owned(),
+                value: node.value().to_vec(),
                 perms: self.perms(&node.perms),
                 children,
                 generation: node.generation,
-                list_generation: node.list_generation,
                 writer: node.writer,
-                list_writer: node.list_writer,
+                list: Some(node.list_generation()).filter(|(generation, _)| *generation != 0),
             };
             self.node_of.insert(Arc::as_ptr(node), index(self.nodes.len()));
             self.nodes.push(raw);
@@ -197,22 +195,18 @@ pub fn load(bytes: &[u8]) -> Result<Engine, SnapshotError> {
         return Err(SnapshotError::Version(version));
     }
     let raw: Raw = postcard::from_bytes(bytes)?;
-    let perms: Vec<Arc<[Perm]>> = raw.perms.iter().map(|p| cooked_perms(p).into()).collect();
+    let perms: Vec<Perms> = raw.perms.iter().map(|p| Arc::new(cooked_perms(p))).collect();
     let mut nodes: Vec<Arc<Node>> = Vec::with_capacity(raw.nodes.len());
     for n in raw.nodes {
         let mut children = Vec::with_capacity(n.children.len());
         for c in n.children {
             children.push(nodes.get(c as usize).ok_or(SnapshotError::Damaged("a child that is not there"))?.clone());
         }
-        nodes.push(Arc::new(Node {
-            name: n.name,
-            value: n.value,
-            perms: perms.get(n.perms as usize).ok_or(SnapshotError::Damaged("permissions that are not there"))?.clone(),
-            children: Children::from_sorted(children),
-            generation: n.generation,
-            list_generation: n.list_generation,
-            writer: n.writer,
-            list_writer: n.list_writer,
+        let perms = perms.get(n.perms as usize).ok_or(SnapshotError::Damaged("permissions that are not there"))?;
+        let node = Node::new(&n.name, &n.value, perms.clone(), n.generation, n.writer);
+        nodes.push(Arc::new(match n.list {
+            Some((generation, writer)) => node.with_children(Children::from_sorted(children), generation, writer),
+            None => node,
         }));
     }
     let tree = |i: u32| -> Result<Tree, SnapshotError> {

@@ -190,7 +190,7 @@ fn clients(s: &mut Store) -> [(ConnId, Subject); 4] {
 fn content(s: &Store) -> Model {
     let mut m = Model(BTreeMap::new());
     s.state.tree().walk("/", &mut |p, node, _| {
-        m.0.insert(p.to_owned(), (String::from_utf8(node.value.to_vec()).unwrap(), node.perms.to_vec()));
+        m.0.insert(p.to_owned(), (String::from_utf8(node.value().to_vec()).unwrap(), node.perms.to_vec()));
     });
     m
 }

@@ -93,14 +93,13 @@ impl State {
         let mut fault = None;
         self.tree.walk("/", &mut |path, node, _| {
             *counts.entry(node.owner()).or_default() += 1;
-            let mut names = node.children.iter().map(|c| c.name.as_str());
-            if !names.by_ref().is_sorted() {
+            if !node.children().iter().is_sorted_by_key(|c| c.name_bytes()) {
                 fault = Some(format!("children of {path} are out of order"));
             }
             if node.perms.is_empty() {
                 fault = Some(format!("{path} has no permissions"));
             }
-            if node.generation > self.clock || node.list_generation > self.clock {
+            if node.generation > self.clock || node.list_generation().0 > self.clock {
                 fault = Some(format!("{path} is from the future"));
             }
         });

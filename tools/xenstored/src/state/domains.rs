@@ -4,7 +4,7 @@ use super::effects::{Effect, Effects, Ticket};
 use super::nodes::{CountDelta, DOMID_FIRST_RESERVED, Edit, NodeCounts};
 use super::{Conn, ConnId, Peer, State, Subject};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use triomphe::Arc;
 use xen_wire::xenstore::{Perm, XsError};
 
 /// The special watch for new domains.
@@ -166,7 +166,7 @@ impl State {
                     .filter(|(i, p)| *i == 0 || p.domid != domid)
                     .map(|(_, p)| *p)
                     .collect();
-                node.perms = Arc::from(kept);
+                node.perms = Arc::new(kept);
                 node.generation = generation;
                 node.writer = 0;
             }

@@ -2,11 +2,10 @@
 
 use super::access::{Need, Subject};
 use super::{QuotaKind, Quotas};
-use crate::tree::{Children, Node, Tree, Value};
-use compact_str::CompactString;
+use crate::tree::{Node, Perms, Tree};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use triomphe::Arc;
 use xen_wire::xenstore::{Perm, XsError, path};
 
 /// Domains at and above this number are no real ones (`DOMID_FIRST_RESERVED`).
@@ -35,7 +34,7 @@ pub struct Event {
     /// Only for watches on exactly this path (below a subtree that was removed as a whole).
     pub exact: bool,
     /// Whoever may read under one of these may learn of it.
-    pub perms: SmallVec<[Arc<[Perm]>; 3]>,
+    pub perms: SmallVec<[Perms; 3]>,
 }
 
 /// Owned nodes, per domain.
@@ -132,21 +131,20 @@ impl Edit<'_> {
         }
     }
 
-    fn event(&mut self, path: &str, exact: bool, perms: &[&Arc<[Perm]>]) {
+    fn event(&mut self, path: &str, exact: bool, perms: &[&Perms]) {
         if let Some(events) = &mut self.events {
-            let perms = perms.iter().map(|p| Arc::clone(p)).collect();
+            let perms = perms.iter().map(|p| (*p).clone()).collect();
             events.push(Event { path: path.into(), exact, perms });
         }
     }
 
-    fn changed(&mut self, path: &str, extra: Option<&Arc<[Perm]>>) {
+    fn changed(&mut self, path: &str, extra: Option<&Perms>) {
         if self.events.is_none() {
             return;
         }
         let of = |p: &str, tree: &Tree| tree.get(p).map(|n| n.perms.clone());
         let (node, parent) = (of(path, self.tree), of(path::parent(path), self.tree));
-        let perms: SmallVec<[&Arc<[Perm]>; 3]> =
-            [node.as_ref(), parent.as_ref(), extra].into_iter().flatten().collect();
+        let perms: SmallVec<[&Perms; 3]> = [node.as_ref(), parent.as_ref(), extra].into_iter().flatten().collect();
         self.event(path, false, &perms);
     }
 
@@ -158,7 +156,7 @@ impl Edit<'_> {
                 drop(old);
                 let (generation, writer) = (self.tick(), self.subject.domid);
                 if let Some(node) = self.tree.get_mut(path) {
-                    node.value = Value::from_slice(value);
+                    node.set_value(value);
                     node.generation = generation;
                     node.writer = writer;
                 }
@@ -194,7 +192,7 @@ impl Edit<'_> {
             if let Some(first) = list.first_mut() {
                 first.domid = self.subject.domid;
             }
-            list.into()
+            Arc::new(list)
         };
         let at = at.to_owned();
         let missing: SmallVec<[&str; 8]> = path::components(path.get(at.len()..).unwrap_or("")).collect();
@@ -202,25 +200,15 @@ impl Edit<'_> {
         let (generation, writer) = (self.tick(), self.subject.domid);
         let mut below: Option<Node> = None;
         for name in missing.iter().rev() {
-            let mut node = Node {
-                name: CompactString::new(name),
-                value: if below.is_none() { Value::from_slice(value) } else { Value::new() },
-                perms: perms.clone(),
-                children: Children::default(),
-                generation,
-                list_generation: generation,
-                writer,
-                list_writer: writer,
-            };
+            let value = if below.is_none() { value } else { b"" };
+            let mut node = Node::new(name, value, perms.clone(), generation, writer);
             if let Some(b) = below.take() {
-                node.children.insert(b);
+                node.change_list(generation, writer).insert(b);
             }
             below = Some(node);
         }
         if let (Some(top), Some(parent)) = (below, self.tree.get_mut(&at)) {
-            parent.children.insert(top);
-            parent.list_generation = generation;
-            parent.list_writer = writer;
+            parent.change_list(generation, writer).insert(top);
         }
         Ok(())
     }
@@ -256,9 +244,7 @@ impl Edit<'_> {
         self.events = events;
         let (generation, writer) = (self.tick(), self.subject.domid);
         if let Some(parent) = self.tree.get_mut(path::parent(path)) {
-            parent.children.remove(path::basename(path));
-            parent.list_generation = generation;
-            parent.list_writer = writer;
+            parent.change_list(generation, writer).remove(path::basename(path));
         }
     }
 
@@ -278,12 +264,12 @@ impl Edit<'_> {
             self.charge_one(owner, 1)?;
             charge(self.delta, old_owner, -1);
         }
-        self.put_perms(path, perms.into());
+        self.put_perms(path, Arc::new(perms.to_vec()));
         self.changed(path, Some(&old_perms));
         Ok(())
     }
 
-    fn put_perms(&mut self, path: &str, perms: Arc<[Perm]>) {
+    fn put_perms(&mut self, path: &str, perms: Perms) {
         let (generation, writer) = (self.tick(), self.subject.domid);
         if let Some(node) = self.tree.get_mut(path) {
             node.perms = perms;
@@ -309,7 +295,7 @@ impl Edit<'_> {
             let old_perms = old.perms.clone();
             drop(old);
             if let Some(node) = self.tree.get_mut(path) {
-                node.value = wanted.value.clone();
+                node.set_value(wanted.value());
                 node.perms = wanted.perms.clone();
                 node.generation = generation;
                 node.writer = writer;
@@ -327,18 +313,9 @@ impl Edit<'_> {
             at.push_str(name);
             let Some(wanted) = source.get(&at) else { return Ok(()) };
             self.charge_one(wanted.owner(), 1)?;
-            let node = Node {
-                children: Children::default(),
-                generation,
-                list_generation: generation,
-                writer,
-                list_writer: writer,
-                ..(**wanted).clone()
-            };
+            let node = Node::new(wanted.name(), wanted.value(), wanted.perms.clone(), generation, writer);
             if let Some(parent) = self.tree.get_mut(&parent) {
-                parent.children.insert(node);
-                parent.list_generation = generation;
-                parent.list_writer = writer;
+                parent.change_list(generation, writer).insert(node);
             }
         }
         if !only_if_missing {

@@ -101,7 +101,7 @@ impl State {
             }
             Request::Read(p) => {
                 let node = self.look(to.conn, tx, subject, p, LOOKED_AT_NODE)?;
-                fx.reply(to, |out| out.extend_from_slice(&node.value));
+                fx.reply(to, |out| out.extend_from_slice(node.value()));
             }
             Request::GetPerms(p) => {
                 let node = self.look(to.conn, tx, subject, p, LOOKED_AT_NODE)?;
@@ -289,7 +289,7 @@ impl State {
         subject: Subject,
         sent: &[u8],
         what: u8,
-    ) -> Result<std::sync::Arc<Node>, Refused> {
+    ) -> Result<triomphe::Arc<Node>, Refused> {
         let path = self.resolve(subject, sent)?;
         match tx {
             None => {
@@ -433,11 +433,11 @@ impl State {
 
 fn list_children(node: &Node, out: &mut Vec<u8>) {
     let start = out.len();
-    for child in node.children.iter() {
+    for child in node.children().iter() {
         if out.len() - start > XENSTORE_PAYLOAD_MAX {
             return;
         }
-        out.extend_from_slice(child.name.as_bytes());
+        out.extend_from_slice(child.name_bytes());
         out.push(0);
     }
 }
@@ -447,16 +447,16 @@ fn list_children(node: &Node, out: &mut Vec<u8>) {
 fn list_part(node: &Node, offset: u64, out: &mut Vec<u8>) {
     let start = out.len();
     // Writing into a Vec cannot fail.
-    let _ = write!(out, "{}\0", node.generation.max(node.list_generation));
+    let _ = write!(out, "{}\0", node.generation.max(node.list_generation().0));
     let mut at = 0u64;
-    for child in node.children.iter() {
-        let len = child.name.len() as u64 + 1;
+    for child in node.children().iter() {
+        let len = child.name_bytes().len() as u64 + 1;
         let skip = offset.saturating_sub(at).min(len);
         at += len;
         if skip == len {
             continue;
         }
-        let rest = child.name.as_bytes().get(usize::try_from(skip).unwrap_or(usize::MAX)..).unwrap_or_default();
+        let rest = child.name_bytes().get(usize::try_from(skip).unwrap_or(usize::MAX)..).unwrap_or_default();
         if out.len() - start + rest.len() + 1 > XENSTORE_PAYLOAD_MAX - 1 {
             return;
         }

@@ -9,7 +9,7 @@ use super::nodes::{CountDelta, Edit, Event, LOOKED_AT_LIST, LOOKED_AT_NODE, Node
 use super::{Quotas, Subject};
 use crate::tree::{Tree, Writer};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use triomphe::Arc;
 
 /// The subtree at this path was removed at some point.
 pub(crate) const REMOVED: u8 = 1;
@@ -88,14 +88,14 @@ impl Transaction {
             (Some(a), Some(b)) => {
                 if what & LOOKED_AT_NODE != 0 && a.generation != b.generation {
                     Some(b.writer)
-                } else if what & LOOKED_AT_LIST != 0 && a.list_generation != b.list_generation {
-                    Some(b.list_writer)
+                } else if what & LOOKED_AT_LIST != 0 && a.list_generation().0 != b.list_generation().0 {
+                    Some(b.list_generation().1)
                 } else {
                     None
                 }
             }
             (None, Some(b)) => Some(b.writer),
-            (Some(_), None) => Some(now.nearest(path).0.list_writer),
+            (Some(_), None) => Some(now.nearest(path).0.list_generation().1),
         })
     }
 

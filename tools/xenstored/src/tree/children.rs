@@ -4,7 +4,7 @@
 //! holds the old version; a node that nobody shares is changed in place.
 
 use super::Node;
-use std::sync::Arc;
+use triomphe::Arc;
 
 /// Entries above which a chunk is split.
 const CHUNK_MAX: usize = 64;
@@ -16,6 +16,9 @@ pub struct Children {
 }
 
 impl Children {
+    /// None.
+    pub(super) const NONE: Children = Children { chunks: Vec::new() };
+
     /// From nodes that are sorted by name already (a snapshot's).
     pub(crate) fn from_sorted(nodes: Vec<Arc<Node>>) -> Self {
         let chunks = nodes.chunks(CHUNK_MAX).map(|c| Arc::new(c.to_vec())).collect();
@@ -34,13 +37,13 @@ impl Children {
 
     /// The chunk that holds or would hold `name`.
     fn chunk_of(&self, name: &str) -> usize {
-        let after = self.chunks.partition_point(|c| c.first().is_some_and(|n| n.name.as_str() <= name));
+        let after = self.chunks.partition_point(|c| c.first().is_some_and(|n| n.name_bytes() <= name.as_bytes()));
         after.saturating_sub(1)
     }
 
     fn find(&self, name: &str) -> Option<(usize, usize)> {
         let c = self.chunk_of(name);
-        let i = self.chunks.get(c)?.binary_search_by(|n| n.name.as_str().cmp(name)).ok()?;
+        let i = self.chunks.get(c)?.binary_search_by(|n| n.name_bytes().cmp(name.as_bytes())).ok()?;
         Some((c, i))
     }
 
@@ -59,19 +62,25 @@ impl Children {
 
     /// Adds a child, or replaces the one with its name.
     pub fn insert(&mut self, node: Node) {
-        let c = self.chunk_of(&node.name);
+        let c = self.chunk_of(node.name());
         let Some(chunk) = self.chunks.get_mut(c) else {
             self.chunks.push(Arc::new(vec![Arc::new(node)]));
             return;
         };
         let chunk = Arc::make_mut(chunk);
-        match chunk.binary_search_by(|n| n.name.cmp(&node.name)) {
+        match chunk.binary_search_by(|n| n.name_bytes().cmp(node.name_bytes())) {
             Ok(i) => {
                 if let Some(slot) = chunk.get_mut(i) {
                     *slot = Arc::new(node);
                 }
             }
-            Err(i) => chunk.insert(i, Arc::new(node)),
+            Err(i) => {
+                if chunk.len() == chunk.capacity() {
+                    // Most lists stay short, and there are many.
+                    chunk.reserve_exact(8);
+                }
+                chunk.insert(i, Arc::new(node));
+            }
         }
         if chunk.len() > CHUNK_MAX {
             let tail = chunk.split_off(chunk.len() / 2);

@@ -7,49 +7,111 @@ mod children;
 
 pub use children::Children;
 
-use compact_str::CompactString;
-use smallvec::SmallVec;
-use std::sync::Arc;
+use triomphe::Arc;
 use xen_wire::xenstore::{Access, Perm, path};
 
-/// A node's value; short ones live inside the node.
-pub type Value = SmallVec<[u8; 16]>;
+/// Permissions of a node: at least one entry. Nodes that inherit them share them.
+pub type Perms = Arc<Vec<Perm>>;
 
 /// Who changed something, for blame when a transaction fails.
 pub type Writer = u16;
 
-/// A node. Immutable once shared.
+/// A node. Immutable once shared. Most nodes are leaves with a short name and a short value, and there are many:
+/// a node is one allocation of 56 bytes, and one for the text.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Last component of its path; empty for the root.
-    pub name: CompactString,
-    /// Its value.
-    pub value: Value,
-    /// At least one entry; the first names the owner.
-    pub perms: Arc<[Perm]>,
-    /// What lies below.
-    pub children: Children,
+    /// Last component of its path (empty for the root), then its value.
+    text: Box<[u8]>,
+    /// The first entry names the owner.
+    pub perms: Perms,
+    /// What lies below, if anything ever did.
+    branch: Option<Box<Branch>>,
     /// Changes whenever the value or the permissions do, and is new for a new node.
     pub generation: u64,
-    /// Changes whenever a child appears or disappears.
-    pub list_generation: u64,
+    name_len: u16,
     /// The domain that set `generation`.
     pub writer: Writer,
-    /// The domain that set `list_generation`.
-    pub list_writer: Writer,
+}
+
+#[derive(Clone, Debug)]
+struct Branch {
+    children: Children,
+    /// Changes whenever a child appears or disappears.
+    generation: u64,
+    writer: Writer,
 }
 
 impl Node {
+    /// A node without children. The name is a component of a checked path, so at most 3071 bytes.
+    pub fn new(name: &str, value: &[u8], perms: Perms, generation: u64, writer: Writer) -> Node {
+        let mut text = Vec::with_capacity(name.len() + value.len());
+        text.extend_from_slice(name.as_bytes());
+        text.extend_from_slice(value);
+        let name_len = u16::try_from(name.len()).unwrap_or(u16::MAX);
+        Node { text: text.into(), perms, branch: None, generation, name_len, writer }
+    }
+
+    /// A node with what lies below it (a snapshot's).
+    pub(crate) fn with_children(mut self, children: Children, generation: u64, writer: Writer) -> Node {
+        self.branch = Some(Box::new(Branch { children, generation, writer }));
+        self
+    }
+
+    /// The last component of its path; empty for the root.
+    pub fn name(&self) -> &str {
+        // Names are components of checked paths: ASCII.
+        std::str::from_utf8(self.name_bytes()).unwrap_or("")
+    }
+
+    /// The same as bytes.
+    pub fn name_bytes(&self) -> &[u8] {
+        self.text.get(..usize::from(self.name_len)).unwrap_or_default()
+    }
+
+    /// Its value.
+    pub fn value(&self) -> &[u8] {
+        self.text.get(usize::from(self.name_len)..).unwrap_or_default()
+    }
+
+    /// Replaces the value.
+    pub fn set_value(&mut self, value: &[u8]) {
+        if self.value().len() == value.len() {
+            if let Some(old) = self.text.get_mut(usize::from(self.name_len)..) {
+                old.copy_from_slice(value);
+            }
+        } else {
+            self.text = [self.name_bytes(), value].concat().into();
+        }
+    }
+
+    /// What lies below.
+    pub fn children(&self) -> &Children {
+        const NONE: &Children = &Children::NONE;
+        self.branch.as_ref().map_or(NONE, |b| &b.children)
+    }
+
+    /// What lies below, for a change of one of them.
+    pub fn child_mut(&mut self, name: &str) -> Option<&mut Node> {
+        self.branch.as_mut()?.children.get_mut(name)
+    }
+
+    /// What lies below, to add or remove; noting who does it, at which generation.
+    pub fn change_list(&mut self, generation: u64, writer: Writer) -> &mut Children {
+        let branch =
+            self.branch.get_or_insert_with(|| Box::new(Branch { children: Children::NONE, generation, writer }));
+        branch.generation = generation;
+        branch.writer = writer;
+        &mut branch.children
+    }
+
+    /// Changes whenever a child appears or disappears; 0 if there never was one. And who changed it.
+    pub fn list_generation(&self) -> (u64, Writer) {
+        self.branch.as_ref().map_or((0, self.writer), |b| (b.generation, b.writer))
+    }
+
     /// The domain that owns the node (and pays for it).
     pub fn owner(&self) -> u16 {
         self.perms.first().map_or(0, |p| p.domid)
-    }
-
-    /// Bytes that count against the node-size quota: a header as long as Xen's, value, permissions and the
-    /// names of the children.
-    pub fn size(&self) -> usize {
-        let names: usize = self.children.iter().map(|c| c.name.len() + 1).sum();
-        24 + self.value.len() + self.perms.len() * 8 + names
     }
 }
 
@@ -61,16 +123,7 @@ pub struct Tree {
 
 impl Default for Tree {
     fn default() -> Self {
-        let root = Node {
-            name: CompactString::default(),
-            value: Value::new(),
-            perms: Arc::new([Perm::new(Access::None, 0)]),
-            children: Children::default(),
-            generation: 0,
-            list_generation: 0,
-            writer: 0,
-            list_writer: 0,
-        };
+        let root = Node::new("", b"", Arc::new(vec![Perm::new(Access::None, 0)]), 0, 0);
         Tree { root: Arc::new(root) }
     }
 }
@@ -93,7 +146,7 @@ impl Tree {
 
     /// The node at a checked absolute path.
     pub fn get(&self, path: &str) -> Option<&Arc<Node>> {
-        path::components(path).try_fold(&self.root, |n, c| n.children.get(c))
+        path::components(path).try_fold(&self.root, |n, c| n.children().get(c))
     }
 
     /// The node at `path`, or its nearest ancestor; and whether it is the node itself.
@@ -101,7 +154,7 @@ impl Tree {
         let mut node = &self.root;
         let mut end = 0;
         for c in path::components(path) {
-            match node.children.get(c) {
+            match node.children().get(c) {
                 Some(n) => {
                     node = n;
                     end += 1 + c.len();
@@ -118,7 +171,7 @@ impl Tree {
     /// The node at `path`, for a change. Copies what is shared on the way, so call it only for a path that
     /// exists.
     pub fn get_mut(&mut self, path: &str) -> Option<&mut Node> {
-        path::components(path).try_fold(Arc::make_mut(&mut self.root), |n, c| n.children.get_mut(c))
+        path::components(path).try_fold(Arc::make_mut(&mut self.root), Node::child_mut)
     }
 
     /// Every node at or below `path`, children before their parents, with its path.
@@ -127,7 +180,7 @@ impl Tree {
         let Some(parent) = self.get(path::parent(path)) else { return };
         // An explicit stack: depth is a guest's choice.
         let mut buf = String::from(path);
-        let mut stack = vec![(parent, node, node.children.iter(), buf.len())];
+        let mut stack = vec![(parent, node, node.children().iter(), buf.len())];
         while let Some((parent, node, children, len)) = stack.last_mut() {
             buf.truncate(*len);
             if let Some(child) = children.next() {
@@ -135,9 +188,9 @@ impl Tree {
                 if !buf.ends_with('/') {
                     buf.push('/');
                 }
-                buf.push_str(&child.name);
+                buf.push_str(child.name());
                 let len = buf.len();
-                stack.push((node, child, child.children.iter(), len));
+                stack.push((node, child, child.children().iter(), len));
             } else {
                 visit(&buf, node, parent);
                 stack.pop();
@@ -153,7 +206,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn leaf(name: &str, value: &[u8]) -> Node {
-        Node { name: name.into(), value: Value::from_slice(value), ..(*Tree::default().root).clone() }
+        Node::new(name, value, Tree::default().root().perms.clone(), 0, 0)
     }
 
     proptest! {
@@ -174,7 +227,7 @@ mod tests {
                 if i == keep { old = Some((c.clone(), model.clone())); }
             }
             for (c, model) in old.into_iter().chain([(c, model)]) {
-                let got: Vec<_> = c.iter().map(|n| (n.name.to_string(), n.value.to_vec())).collect();
+                let got: Vec<_> = c.iter().map(|n| (n.name().to_string(), n.value().to_vec())).collect();
                 let want: Vec<_> = model.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
                 prop_assert_eq!(got, want);
                 for k in model.keys() { prop_assert!(c.get(k).is_some()); }
@@ -188,7 +241,7 @@ mod tests {
         let mut path = String::new();
         for _ in 0..1500 {
             let at = if path.is_empty() { "/".to_owned() } else { path.clone() };
-            tree.get_mut(&at).unwrap().children.insert(leaf("d", b""));
+            tree.get_mut(&at).unwrap().change_list(1, 0).insert(leaf("d", b""));
             path.push_str("/d");
         }
         let mut n = 0;
