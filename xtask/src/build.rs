@@ -35,7 +35,7 @@ pub fn hypervisor(paths: &Paths) -> Result<PathBuf> {
     }
     fs::create_dir_all(&paths.dist)?;
     let to = paths.hypervisor();
-    let debug = paths.dist.join("ferroxen.debug");
+    let debug = paths.debug_symbols();
     fs::copy(&elf, &debug).with_context(|| format!("cannot write {}", debug.display()))?;
     let fresh = paths.dist.join("ferroxen.new");
     strip(&debug, &fresh)?;

@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_panic_of_the_hypervisor_outweighs_what_the_guest_said() {
-        let outcome = console(End::Panic("FERROXEN PANIC".into()), &[r#"FXRESULT {"outcome":"success"}"#]);
+        let outcome = console(End::Panic("Panic on CPU 0".into()), &[r#"FXRESULT {"outcome":"success"}"#]);
         assert_eq!(verdict(&outcome).0, Verdict::Crash);
     }
 

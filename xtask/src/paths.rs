@@ -41,4 +41,9 @@ impl Paths {
     pub fn hypervisor(&self) -> PathBuf {
         self.dist.join("ferroxen")
     }
+
+    /// Its symbols.
+    pub fn debug_symbols(&self) -> PathBuf {
+        self.dist.join("ferroxen.debug")
+    }
 }

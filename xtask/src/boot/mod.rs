@@ -1,6 +1,7 @@
 //! `./x boot`: one machine, from set-up to its end.
 
 mod machine;
+mod symbols;
 mod watch;
 
 use std::fs;
@@ -14,6 +15,7 @@ use clap::Args;
 
 pub use self::machine::Chipset;
 use self::machine::{Console, Machine, default_cpu};
+use self::symbols::Symbols;
 pub use self::watch::{End, Outcome, Show};
 use crate::initramfs::{self, Contents, Orders};
 use crate::kernel_image;
@@ -170,7 +172,7 @@ pub fn main(paths: &Paths, args: &BootArgs) -> Result<i32> {
     let show = if args.verbose || args.guest.is_some() { Show::Console } else { Show::Output };
     let log = prepared.log.clone();
     let outcome = finish(prepared, args.timeout, show)?;
-    Ok(report(&outcome, args, &log, show))
+    Ok(report(paths, &outcome, args, &log, show))
 }
 
 /// Boots without a terminal and without printing; for tests and benchmarks.
@@ -183,12 +185,19 @@ fn finish(prepared: Prepared, timeout: u64, show: Show) -> Result<Outcome> {
 }
 
 /// Says how a machine without a terminal ended, and turns that into an exit status.
-fn report(outcome: &Outcome, args: &BootArgs, log: &Path, show: Show) -> i32 {
+fn report(paths: &Paths, outcome: &Outcome, args: &BootArgs, log: &Path, show: Show) -> i32 {
     let log = log.display();
     let tail = |why: &str| {
+        let ours = matches!(args.hypervisor, Hypervisor::Ferroxen);
+        let symbols = if ours { Symbols::read(&paths.debug_symbols()) } else { Symbols::default() };
+        let explained = |line: &String| symbols.explain(line);
         if show != Show::Console {
             eprintln!("--- the console's last lines ---");
-            for line in outcome.tail(40) {
+            for line in outcome.tail(40).iter().map(explained) {
+                eprintln!("{line}");
+            }
+        } else {
+            for line in outcome.tail(60).iter().filter(|line| symbols.explain(line) != **line).map(explained) {
                 eprintln!("{line}");
             }
         }

@@ -32,7 +32,8 @@ impl Symbols {
     pub fn explain(&self, line: &str) -> String {
         let mut text = line.to_owned();
         for part in line.split("[<").skip(1) {
-            let address = part.split(">]").next().and_then(|hex| u64::from_str_radix(hex.trim_start_matches("0x"), 16).ok());
+            let address =
+                part.split(">]").next().and_then(|hex| u64::from_str_radix(hex.trim_start_matches("0x"), 16).ok());
             if let Some(name) = address.and_then(|address| self.name(address)) {
                 text.push(' ');
                 text.push_str(&name);

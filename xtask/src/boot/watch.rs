@@ -49,8 +49,13 @@ impl Outcome {
 }
 
 /// Marks that a machine will not come back from. Xen's, Linux's and ours.
-const DEATHS: &[&str] =
-    &["Kernel panic - not syncing", "Panic on CPU ", "Hardware Dom0 crashed", "Domain 0 crashed", "FERROXEN PANIC"];
+const DEATHS: &[&str] = &[
+    "Kernel panic - not syncing",
+    "Panic on CPU ",
+    "Hardware Dom0 crashed",
+    "Domain 0 crashed",
+    "Ferroxen cannot start",
+];
 
 /// What a hypervisor says when dom0 ended without switching the machine off: it stands still.
 const HALTED: &str = "Dom0 halted";

@@ -43,7 +43,7 @@ pub fn main(paths: &Paths, args: &CheckArgs) -> Result<i32> {
             "no vector or x87 register in the hypervisor",
             setup::ensure_test_packages().and_then(|()| {
                 build::hypervisor(paths)?;
-                disassembly::check(&paths.dist.join("ferroxen.debug"))
+                disassembly::check(&paths.debug_symbols())
             }),
         );
     }

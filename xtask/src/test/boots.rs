@@ -109,6 +109,12 @@ pub const BOOTS: &[Boot] = &[
     Boot { name: "dom0_poweroff_ends_the_machine", exec: "poweroff; sleep 60", expect: Expect::Off, ..PLAIN },
     Boot { name: "dom0_reboot_resets_the_machine", exec: "reboot; sleep 60", expect: Expect::Off, full: true, ..PLAIN },
     Boot {
+        name: "dom0_mem_larger_than_the_machine_is_one_clear_message",
+        cmdline: "dom0_mem=64G",
+        expect: Expect::Console("Ferroxen cannot start"),
+        ..PLAIN
+    },
+    Boot {
         name: "a_panic_of_dom0_is_told",
         exec: "echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger; sleep 60",
         expect: Expect::Console("Kernel panic - not syncing"),
