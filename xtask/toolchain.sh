@@ -99,13 +99,18 @@ toolchain_rustup() {
 	if toolchain_compiles "$tc_rustup" run "$toolchain_pin" rustc; then
 		return 0
 	fi
+	# It could not download before, and the machine's own compiler did: do not try each time.
+	if [ -e "$FERROXEN_CACHE/rustup-cannot-download" ] && toolchain_compiles /usr/bin/rustc; then
+		return 1
+	fi
 	toolchain_say "installing Rust $toolchain_pin with rustup (into rustup's own folder)"
-	if timeout 900 "$tc_rustup" toolchain install "$toolchain_pin" --profile minimal --no-self-update \
+	if RUST_BACKTRACE=0 timeout 900 "$tc_rustup" toolchain install "$toolchain_pin" --profile minimal --no-self-update \
 		--component clippy --component rustfmt --target $toolchain_target >&2 &&
 		toolchain_compiles "$tc_rustup" run "$toolchain_pin" rustc; then
 		return 0
 	fi
 	toolchain_say "rustup cannot download here; taking Debian's packages"
+	mkdir -p "$FERROXEN_CACHE" && : >"$FERROXEN_CACHE/rustup-cannot-download"
 	return 1
 }
 
@@ -169,6 +174,10 @@ toolchain_build_target() {
 # rustup's proxies honour rust-toolchain.toml only for a toolchain of that name; another version goes first in $PATH.
 toolchain_adopt() {
 	tc_version=$($tc_bin/rustc --version | cut -d' ' -f2)
+	tc_oldest=$(printf '%s\n%s\n' "$tc_version" "$toolchain_pin" | sort -V | head -n 1)
+	if [ "$tc_oldest" != "$toolchain_pin" ]; then
+		toolchain_fail "this machine's Rust is $tc_version, older than $toolchain_pin: enable Debian's security archive, or install rustup"
+	fi
 	if [ "$tc_version" != "$toolchain_pin" ]; then
 		printf 'note: building with Rust %s of this machine; the pinned one is %s\n' "$tc_version" "$toolchain_pin" >&2
 		CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS=allow

@@ -56,6 +56,10 @@ impl FromStr for Hypervisor {
 
 /// What `./x boot` is told.
 #[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Exit status: that of the commands, or of the test guest (0 success, 3 skip, 4 error, 5 failure, \
+    6 crash); 124 if the time was over, 125 if the machine died, 1 if it could not be started."
+)]
 pub struct BootArgs {
     /// ferroxen, xen (Debian's 4.17), none (bare kernel), or a file
     #[arg(long, default_value = "ferroxen", value_name = "ferroxen|xen|none|PATH")]
