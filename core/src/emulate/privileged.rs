@@ -27,7 +27,9 @@ pub fn privileged_op<M: PrivMachine>(regs: &mut Regs, view: &View, code: &[u8], 
         DecoderError::None => {}
         DecoderError::NoMoreBytes if code.len() < MAX_INSTRUCTION => {
             let at = Vaddr(view.mode.ip(regs.rip.wrapping_add(code.len() as u64)));
-            return Outcome::Raise(Exception::pf_fetch(at));
+            // Where no instruction can be, the fetch itself was what faulted.
+            let fault = if at.is_canonical() { Exception::pf_fetch(at) } else { Exception::gp(regs.error_code) };
+            return Outcome::Raise(fault);
         }
         _ => return Outcome::Raise(Exception::gp(regs.error_code)),
     }

@@ -366,6 +366,8 @@ fn an_instruction_cut_off_is_a_page_fault_and_one_too_long_is_gp() {
     assert_eq!(outcome, Outcome::Raise(Exception::pf_fetch(Vaddr(RIP + 1))));
     let outcome = privileged_op(&mut regs(), &KERNEL, &[], &mut Machine::default());
     assert_eq!(outcome, Outcome::Raise(Exception::pf_fetch(Vaddr(RIP))));
+    let nowhere = privileged_op(&mut Regs { rip: 1 << 47, ..regs() }, &KERNEL, &[], &mut Machine::default());
+    assert_eq!(nowhere, gp(), "a fetch from an address that is not canonical");
     assert_eq!(privileged_op(&mut regs(), &KERNEL, &[0x66; 15], &mut Machine::default()), gp());
     assert_eq!(privileged_op(&mut regs(), &KERNEL, &[0xf0, 0xfa], &mut Machine::default()), gp(), "LOCK CLI");
 }

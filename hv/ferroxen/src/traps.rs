@@ -65,16 +65,7 @@ fn device_not_available(top: &mut StackTop) {
 
 fn page_fault(top: &mut StackTop, va: u64, error: u32) {
     percpu::count(Counter::GuestPageFault);
-    let area = layout::cpu_area(percpu::number());
-    let ldt = area + layout::AREA_LDT..area + layout::AREA_LDT + 0x1_0000;
-    if ldt.contains(&va) && error & 4 == 0 {
-        // The CPU read a descriptor of the LDT: its page comes on demand.
-        if privileged::load_ldt_page(top, (va - ldt.start) / 4096) {
-            return;
-        }
-        // Reported where the guest knows the LDT.
-        let va = top.pv.ldt_base.0.wrapping_add(va - ldt.start);
-        bounce::page_fault(top, va, error);
+    if error & 4 == 0 && descriptor_fault(top, va) {
         return;
     }
     // A write to a present page, by the guest's kernel: perhaps to a page table.
@@ -85,6 +76,21 @@ fn page_fault(top: &mut StackTop, va: u64, error: u32) {
         }
     }
     bounce::page_fault(top, va, error);
+}
+
+/// The CPU itself read a descriptor at `va`, for a selector that the guest loads or returns to. A page of the LDT comes
+/// on demand; what is not there is #GP for the selector. `false`: it was no descriptor.
+fn descriptor_fault(top: &mut StackTop, va: u64) -> bool {
+    let area = layout::cpu_area(percpu::number());
+    let offset = |table: u64| Some(va.wrapping_sub(area + table)).filter(|&offset| offset < 0x1_0000);
+    let selector = match (offset(layout::AREA_GDT), offset(layout::AREA_LDT)) {
+        (Some(offset), _) => offset & 0xfff8,
+        (_, Some(offset)) if privileged::load_ldt_page(top, offset / 4096) => return true,
+        (_, Some(offset)) => offset & 0xfff8 | 4,
+        _ => return false,
+    };
+    bounce::exception(top, 13, Some(selector as u32));
+    true
 }
 
 fn general_protection(top: &mut StackTop, error: u32) {
@@ -134,17 +140,23 @@ extern "C" fn guest_bounce_failed() {
     bounce::crash(top, format_args!("its kernel stack {:#x} cannot be written", top.pv.kernel_sp));
 }
 
-/// IRETQ to the guest faulted; its registers are back in place.
+/// IRETQ to the guest faulted; its registers are back in place, with the fault's vector and error code. The guest gets
+/// the fault as if its own instruction at the target had raised it.
 #[unsafe(no_mangle)]
-extern "C" fn raise_failsafe(top: &mut StackTop) {
+extern "C" fn raise_iret_fault(top: &mut StackTop) {
+    let cr2 = instructions::read_cr2();
     // SAFETY: this CPU is set up.
     unsafe { instructions::sti() };
-    bounce::failsafe(top);
+    let (vector, error) = (top.regs.entry_vector as u8, top.regs.error_code);
+    if vector != 14 || !descriptor_fault(top, cr2) {
+        bounce::exception(top, vector, Some(error));
+    }
 }
 
-/// A trap while the hypervisor ran. Interrupts are off.
+/// A trap while the hypervisor ran. Interrupts are off. Gives 0, or, when it was a fault of the exit's IRETQ, the base of
+/// this CPU's stack: the frame of the fault is overwritten then.
 #[unsafe(no_mangle)]
-extern "C" fn trap_from_hypervisor(regs: &mut Regs) {
+extern "C" fn trap_from_hypervisor(regs: &mut Regs) -> usize {
     let vector = regs.entry_vector as u8;
     match vector {
         2 => {
@@ -167,10 +179,8 @@ extern "C" fn trap_from_hypervisor(regs: &mut Regs) {
                 let saved = *regs;
                 let (rip, cs, rflags, rsp, ss) =
                     (top.regs.rip, top.regs.cs, top.regs.rflags, top.regs.rsp, top.regs.ss);
-                top.regs = Regs { rip, cs, rflags, rsp, ss, entry_vector: 0, error_code: 0, ..saved };
-                regs.rip = entry::after_iret_fault();
-                regs.rsp = top as *const StackTop as u64;
-                return;
+                top.regs = Regs { rip, cs, rflags, rsp, ss, ..saved };
+                return (&raw mut *top).addr();
             }
             match entry::fixup(regs.rip) {
                 Some(to) => regs.rip = to,
@@ -178,6 +188,7 @@ extern "C" fn trap_from_hypervisor(regs: &mut Regs) {
             }
         }
     }
+    0
 }
 
 fn name(vector: u8) -> &'static str {

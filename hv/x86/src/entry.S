@@ -250,11 +250,13 @@ exit_work:
     call exit_work_for_guest            # returns with interrupts off or on; everything is looked at again
     jmp exit_to_guest
 
-# The guest's frame made IRETQ fault: Rust has copied its registers back; raise the failsafe callback.
-.global failsafe_after_iret
-failsafe_after_iret:
+# The guest's frame made IRETQ fault: Rust has copied its registers back over the frame of that fault, so there is no
+# way back to the IRETQ. RAX = base.
+iret_faulted:
+    mov %rax, %rsp
+    xor %ebp, %ebp
     mov %rsp, %rdi
-    call raise_failsafe
+    call raise_iret_fault
     jmp exit_to_guest
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -312,8 +314,9 @@ trap_inside:                            # in the hypervisor itself: any depth of
     mov {F_RBP}(%rsp), %rbp
     and $-16, %rsp
     call trap_from_hypervisor
+    test %rax, %rax
+    jnz iret_faulted
     mov %rbx, %rsp
-leave_inside:
     pop %r15
     pop %r14
     pop %r13

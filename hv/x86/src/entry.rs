@@ -50,7 +50,6 @@ unsafe extern "C" {
     static stac_end: u64;
     static vector_stubs: u8;
     static iret_to_guest: u8;
-    static failsafe_after_iret: u8;
     fn exit_to_guest() -> !;
 }
 
@@ -99,11 +98,6 @@ pub fn fixup(rip: u64) -> Option<u64> {
 /// Whether a fault at `rip` is that of the exit's IRETQ.
 pub fn fault_in_iret(rip: u64) -> bool {
     rip == (&raw const iret_to_guest) as u64
-}
-
-/// Where to continue after it (RSP = base).
-pub fn after_iret_fault() -> u64 {
-    (&raw const failsafe_after_iret) as u64
 }
 
 /// Linear address of the stub of a vector.
