@@ -16,6 +16,8 @@ use rustix::net::{RecvFlags, SendFlags};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 use xen_wire::xenstore::ring::ConnError;
@@ -70,6 +72,8 @@ pub struct Daemon<T: DomainTransport> {
     quota_log: LogLimiter<(u16, QuotaKind)>,
     start: Instant,
     trace: bool,
+    /// Set by a signal: hand over to the next daemon.
+    hand_over: Arc<AtomicBool>,
 }
 
 impl<T: DomainTransport> Daemon<T> {
@@ -95,6 +99,7 @@ impl<T: DomainTransport> Daemon<T> {
             quota_log: LogLimiter::new(LOG_EVERY),
             start: Instant::now(),
             trace: false,
+            hand_over: Arc::default(),
         };
         this.last_client = this.known_clients().last().copied().unwrap_or(0);
         match control {
@@ -232,14 +237,25 @@ impl<T: DomainTransport> Daemon<T> {
         self.start.elapsed()
     }
 
-    /// Runs until it fails. (Nothing needs to be saved at the end.)
+    /// Set this and interrupt the daemon by a signal, and [`Daemon::run`] returns, leaving a snapshot and an empty
+    /// journal: for a new version of the program, which need not do what the old one did with the same inputs.
+    pub fn hand_over_flag(&self) -> Arc<AtomicBool> {
+        self.hand_over.clone()
+    }
+
+    /// Runs until it fails or is told to hand over. (Against a sudden end nothing needs to be saved.)
     pub fn run(&mut self) -> anyhow::Result<()> {
         let mut events = Events::with_capacity(256);
         let mut timeout = Some(Duration::ZERO);
         loop {
             match self.poll.poll(&mut events, timeout) {
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 other => other.context("waiting failed")?,
+            }
+            if self.hand_over.load(Ordering::Relaxed) {
+                self.durable.compact()?;
+                info!("handing over to the next daemon");
+                return Ok(());
             }
             for event in &events {
                 match event.token() {

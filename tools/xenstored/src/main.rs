@@ -85,5 +85,11 @@ fn run(args: Args) -> anyhow::Result<()> {
         None
     };
     let config = daemon::Config { run_dir: args.run_dir, state_dir, quotas, limits, pid_file: args.pid_file };
-    Daemon::new(&config, control, NoDomains)?.run()
+    let mut daemon = Daemon::new(&config, control, NoDomains)?;
+    if args.kept {
+        // The supervisor starts the program again, which may be a new version by then.
+        signal_hook::flag::register(signal_hook::consts::SIGTERM, daemon.hand_over_flag())
+            .context("cannot catch signals")?;
+    }
+    daemon.run()
 }

@@ -74,6 +74,11 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             return Ok(());
         }
         let status = running.child.wait().context("cannot wait for the daemon")?;
+        if status.success() {
+            info!("the daemon handed over; starting {} again", supervisor.config.program.display());
+            delay = Duration::ZERO;
+            continue;
+        }
         warn!("the daemon ended ({status}) after {:.1} s; starting it again", running.since.elapsed().as_secs_f64());
         // A daemon that dies by itself at once will do so again; a killed one is back without delay.
         const SIGKILL: i32 = 9;

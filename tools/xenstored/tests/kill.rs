@@ -262,6 +262,27 @@ fn a_client_that_ends_while_the_daemon_is_dead_leaves_nothing() {
     assert_eq!(xs.read("/a").unwrap(), b"2");
 }
 
+/// A live update: the program is told to end, leaves a snapshot, and is started again from its file.
+#[test]
+fn a_daemon_that_hands_over_leaves_a_snapshot_and_every_connection() {
+    let daemon = Supervised::start(&[]);
+    let mut xs = Xenstore::open_socket(&daemon.socket()).unwrap();
+    xs.watch("/a", b"t", None).unwrap();
+    assert_eq!(xs.next_event(None).unwrap().unwrap().path, "/a");
+    xs.write("/a/before", b"1").unwrap();
+    let mut t = xs.begin().unwrap();
+    t.write("/a/inside", b"1").unwrap();
+    let old = common::wait_for("the daemon", || daemon.daemon_pid());
+    rustix::process::kill_process(rustix::process::Pid::from_raw(old).unwrap(), rustix::process::Signal::TERM).unwrap();
+    common::wait_for("the next daemon", || daemon.daemon_pid().filter(|pid| *pid != old));
+    assert_eq!(t.read("/a/inside").unwrap(), b"1", "the open transaction goes on");
+    t.commit().unwrap();
+    for path in ["/a/before", "/a/inside"] {
+        assert_eq!(xs.next_event(Some(Duration::from_secs(5))).unwrap().unwrap().path, path);
+    }
+    assert!(daemon.log().contains("handed over"), "{}", daemon.log());
+}
+
 #[test]
 fn a_daemon_whose_supervisor_is_killed_serves_on() {
     let daemon = Supervised::start(&[]);

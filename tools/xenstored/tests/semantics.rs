@@ -35,6 +35,7 @@ fn malformed_requests_get_their_error() {
         (MsgType::Watch, 0, b"/a b\0t\0", "EINVAL"),
         (MsgType::Watch, 0, b"/a\0t\0nan\0", "EINVAL"),
         (MsgType::Unwatch, 0, b"/a\0t\0", "ENOENT"),
+        (MsgType::Unwatch, 0, b"/a/\0t\0", "ENOENT"),
         (MsgType::TransactionEnd, 0, b"X\0", "EINVAL"),
         (MsgType::TransactionEnd, 0, b"T\0", "ENOENT"),
         (MsgType::Release, 0, b"0\0", "EINVAL"),

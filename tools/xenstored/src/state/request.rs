@@ -365,7 +365,8 @@ impl State {
         token: &[u8],
         fx: &mut Effects,
     ) -> Result<(), Refused> {
-        let (path, _) = self.watched(subject, sent)?;
+        // There is no watch on a path that cannot be.
+        let (path, _) = self.watched(subject, sent).map_err(|_| XsError::ENOENT)?;
         let conn = self.conns.get_mut(&to.conn).ok_or(XsError::EINVAL)?;
         let found = conn.watches.iter().find(|(_, w)| *w.path == *path && *w.token == *token).map(|(n, _)| *n);
         let n = found.ok_or(XsError::ENOENT)?;
