@@ -81,10 +81,10 @@ pub fn set_gdt<P: Platform>(ctx: &mut Ctx<'_, P>, frames: &[Mfn], entries: u32) 
 /// used ([`map_ldt_page`]).
 ///
 /// # Errors
-/// `Invalid` for an unaligned or non-canonical address or more than 8192 entries.
+/// `Invalid` for an address that is unaligned or not a guest's, or more than 8192 entries.
 pub fn set_ldt<P: Platform>(ctx: &mut Ctx<'_, P>, base: Vaddr, entries: u32) -> Result<(), PagingError> {
     let last = Vaddr(base.0.wrapping_add(u64::from(entries).wrapping_mul(8)));
-    let valid = base.0 & 0xfff == 0 && base.is_canonical() && last.is_canonical() && last.0 >= base.0;
+    let valid = base.0 & 0xfff == 0 && base.is_guest() && last.is_guest() && last.0 >= base.0;
     if entries > 8192 || entries != 0 && !valid {
         return Err(PagingError::Invalid);
     }

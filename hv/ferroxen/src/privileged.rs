@@ -141,21 +141,24 @@ impl PrivMachine for Guest<'_> {
             2 => Some(self.pv.cr2),
             3 => Some(self.pv.kernel_root.0),
             4 => Some(cpupolicy::pv_cr4(self.policy, instructions::read_cr4(), self.pv.cr4)),
-            8 => Some(0),
             _ => None,
         }
     }
     fn write_cr(&mut self, n: u32, value: u64) -> Option<()> {
         match n {
             0 => {
-                let on = value & 8 != 0;
+                let on = value & cpupolicy::CR0_TS != 0;
+                if value != cpupolicy::pv_cr0(instructions::read_cr0(), on) {
+                    return None;
+                }
                 self.pv.flags = self.pv.flags & !ferroxen_core::pv::TASK_SWITCHED
                     | if on { ferroxen_core::pv::TASK_SWITCHED } else { 0 };
                 ferroxen_x86::fpu::set_task_switched(on);
             }
             2 => self.pv.cr2 = value,
             4 => self.pv.cr4 = cpupolicy::pv_cr4(self.policy, instructions::read_cr4(), value),
-            8 if value == 0 => {}
+            // Loading it again is a flush; another root goes by MMUEXT_NEW_BASEPTR.
+            3 if value == self.pv.kernel_root.0 => hv().platform.load_root(percpu::this(), self.pv.kernel_root),
             _ => return None,
         }
         Some(())
