@@ -33,12 +33,56 @@ pub fn dispatch<P: Platform>(
     args: [u64; 6],
 ) -> HypercallResult {
     if number == __HYPERVISOR_multicall.into() {
-        return multicall(ctx, devices, Vaddr(args[0]), args[1]);
+        return multicall(ctx, devices, Vaddr(args[0]), args[1]).map_err(|stop| own_arguments(stop, 2, args));
     }
     single(ctx, devices, number, args)
 }
 
+/// A continuation changes a hypercall's own arguments only: the guest's compiler keeps values of its own in the argument
+/// registers that the hypercall does not have.
+fn own_arguments(stop: Stop, arity: usize, before: [u64; 6]) -> Stop {
+    match stop {
+        Stop::Again(mut next) => {
+            next.iter_mut().zip(before).skip(arity).for_each(|(next, before)| *next = before);
+            Stop::Again(next)
+        }
+        error => error,
+    }
+}
+
+/// How many arguments a hypercall has that can be continued.
+fn arity(number: u64) -> usize {
+    match u32::try_from(number) {
+        Ok(__HYPERVISOR_set_trap_table | __HYPERVISOR_sysctl | __HYPERVISOR_domctl | __HYPERVISOR_platform_op) => 1,
+        Ok(
+            __HYPERVISOR_memory_op
+            | __HYPERVISOR_set_gdt
+            | __HYPERVISOR_event_channel_op
+            | __HYPERVISOR_physdev_op
+            | __HYPERVISOR_sched_op
+            | __HYPERVISOR_multicall,
+        ) => 2,
+        Ok(
+            __HYPERVISOR_grant_table_op
+            | __HYPERVISOR_update_va_mapping
+            | __HYPERVISOR_console_io
+            | __HYPERVISOR_vcpu_op,
+        ) => 3,
+        Ok(__HYPERVISOR_mmu_update | __HYPERVISOR_mmuext_op | __HYPERVISOR_update_va_mapping_otherdomain) => 4,
+        _ => 6,
+    }
+}
+
 fn single<P: Platform>(
+    ctx: &mut Ctx<'_, P>,
+    devices: &mut impl Devices<P>,
+    number: u64,
+    args: [u64; 6],
+) -> HypercallResult {
+    one(ctx, devices, number, args).map_err(|stop| own_arguments(stop, arity(number), args))
+}
+
+fn one<P: Platform>(
     ctx: &mut Ctx<'_, P>,
     devices: &mut impl Devices<P>,
     number: u64,
@@ -69,9 +113,7 @@ fn single<P: Platform>(
         __HYPERVISOR_xen_version => super::xen_version(ctx, a, b),
         __HYPERVISOR_console_io => super::console_io(ctx, a, b, c),
         __HYPERVISOR_physdev_op => devices.physdev_op(ctx, low(a), Vaddr(b)),
-        __HYPERVISOR_update_va_mapping_otherdomain => {
-            paging::update_va_mapping_otherdomain(ctx, Vaddr(a), b, c, d)
-        }
+        __HYPERVISOR_update_va_mapping_otherdomain => paging::update_va_mapping_otherdomain(ctx, Vaddr(a), b, c, d),
         __HYPERVISOR_grant_table_op => grant::grant_table_op(ctx, u64::from(low(a)), Vaddr(b), u64::from(low(c))),
         __HYPERVISOR_vm_assist => super::vm_assist(ctx, a, b),
         __HYPERVISOR_set_segment_base => super::set_segment_base(ctx, a, b),
@@ -142,15 +184,28 @@ fn multicall<P: Platform>(
         ctx.write(result_at, &entry.result)?;
         // A call that ends this vcpu's turn ends the list for now.
         if ctx.effects.reschedule && index.wrapping_add(1) != count {
-            return Err(Stop::Again([
-                at.0.wrapping_add(ENTRY),
-                count.wrapping_sub(index).wrapping_sub(1),
-                0,
-                0,
-                0,
-                0,
-            ]));
+            return Err(Stop::Again([at.0.wrapping_add(ENTRY), count.wrapping_sub(index).wrapping_sub(1), 0, 0, 0, 0]));
         }
     }
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_continuation_leaves_registers_alone_that_are_no_arguments() {
+        let before = [20, 2, 3, 4, 5, 6];
+        let stop = Stop::Again([20, 34, 1, 0, 0, 0]);
+        assert_eq!(
+            own_arguments(stop, arity(__HYPERVISOR_grant_table_op.into()), before),
+            Stop::Again([20, 34, 1, 4, 5, 6])
+        );
+        assert_eq!(
+            own_arguments(stop, arity(__HYPERVISOR_memory_op.into()), before),
+            Stop::Again([20, 34, 3, 4, 5, 6])
+        );
+        assert_eq!(own_arguments(Stop::Err(Errno::EPERM), 2, before), Stop::Err(Errno::EPERM));
+    }
 }
