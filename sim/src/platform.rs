@@ -12,6 +12,7 @@ use ferroxen_core::paging::Pte;
 use ferroxen_core::paging::entry::{ACCESSED, DIRTY, PRESENT, USER, WRITABLE};
 use ferroxen_core::platform::{Fault, Flush, Level, Platform};
 use ferroxen_sync::SharedPage;
+use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -110,8 +111,12 @@ impl SimPlatform {
     /// Something can happen on every CPU now.
     pub fn moment(&self) {
         let mut tlbs = self.tlbs.lock().unwrap_or_else(|e| e.into_inner());
+        let mut seen: Vec<Option<Rc<[(usize, Pte)]>>> = vec![None; self.pages.len()];
         for tlb in tlbs.iter_mut() {
-            tlb.fill(|mfn, index| self.pages.get(mfn.0 as usize).map(|page| page.load_u64(index * 8)));
+            tlb.fill(|mfn| match (seen.get_mut(mfn.0 as usize), self.pages.get(mfn.0 as usize)) {
+                (Some(known), Some(page)) => known.get_or_insert_with(|| present(page)).clone(),
+                _ => Rc::new([]),
+            });
         }
         if !self.hostile.load(Ordering::Relaxed) {
             return;
@@ -153,6 +158,23 @@ impl SimPlatform {
         }
         Ok(())
     }
+}
+
+/// The present entries of a page.
+fn present(page: &SharedPage) -> Rc<[(usize, Pte)]> {
+    let mut found = Vec::new();
+    for (at, group) in page.words().chunks_exact(8).enumerate() {
+        if group.iter().fold(0, |all, word| all | word.load(Ordering::Relaxed)) & PRESENT == 0 {
+            continue;
+        }
+        for (offset, word) in group.iter().enumerate() {
+            let entry = Pte(word.load(Ordering::Relaxed));
+            if entry.present() {
+                found.push((at * 8 + offset, entry));
+            }
+        }
+    }
+    found.into()
 }
 
 /// Counts down unless it is "never"; `true` once it is at 0.

@@ -8,6 +8,7 @@ use ferroxen_core::paging::Pte;
 use ferroxen_core::paging::entry::{GLOBAL, HYPERVISOR_SLOTS, PAT_OR_PSE};
 use ferroxen_core::platform::Flush;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 /// A translation of one page (or superpage).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -70,20 +71,16 @@ impl Tlb {
     }
 
     /// Takes in everything that the tables allow now, also through tables that are none any more but are remembered.
-    /// `load` reads an entry; `None` beyond memory.
-    pub fn fill(&mut self, load: impl Fn(Mfn, usize) -> Option<u64>) {
+    /// `entries` gives the present entries of a frame and their places; none beyond memory.
+    pub fn fill(&mut self, mut entries: impl FnMut(Mfn) -> Rc<[(usize, Pte)]>) {
         let mut todo: Vec<Step> = self.steps.iter().copied().collect();
         if let Some((dom, mfn)) = self.root {
             todo.push(Step { dom, va: 0, level: 4, mfn, writable: true });
         }
         let mut seen: BTreeSet<Step> = todo.iter().copied().collect();
         while let Some(step) = todo.pop() {
-            for index in 0..512 {
+            for &(index, entry) in entries(step.mfn).iter() {
                 if step.level == 4 && HYPERVISOR_SLOTS.contains(&index) {
-                    continue;
-                }
-                let Some(entry) = load(step.mfn, index).map(Pte) else { break };
-                if !entry.present() {
                     continue;
                 }
                 let writable = step.writable && entry.writable();
@@ -113,13 +110,11 @@ mod tests {
 
     fn filled(l1: u64) -> Tlb {
         let mut tlb = Tlb { root: Some((DOM, Mfn(1))), ..Tlb::default() };
-        let memory = move |mfn: Mfn, index: usize| match (mfn.0, index) {
-            (1..=3, 0) => Some(Pte::new(Mfn(mfn.0 + 1), PRESENT | WRITABLE | USER).0),
-            (4, 5) => Some(l1),
-            (1..=4, _) => Some(0),
-            _ => None,
-        };
-        tlb.fill(memory);
+        tlb.fill(|mfn| match mfn.0 {
+            1..=3 => Rc::new([(0, Pte::new(Mfn(mfn.0 + 1), PRESENT | WRITABLE | USER))]),
+            4 if l1 != 0 => Rc::new([(5, Pte(l1))]),
+            _ => Rc::new([]),
+        });
         tlb
     }
 
@@ -127,7 +122,7 @@ mod tests {
     fn it_remembers_what_the_tables_no_longer_say_until_the_flush() {
         let mut tlb = filled(Pte::new(Mfn(9), PRESENT | WRITABLE).0);
         assert_eq!(tlb.leaves.len(), 1);
-        tlb.fill(|_, _| Some(0));
+        tlb.fill(|_| Rc::new([]));
         assert_eq!(tlb.leaves.len(), 1);
         tlb.flush(Flush::Page(Vaddr(0x4000)));
         assert_eq!((tlb.leaves.len(), tlb.steps.len()), (1, 0), "another page, but every walk");
@@ -140,7 +135,7 @@ mod tests {
         let mut tlb = filled(0);
         assert_eq!(tlb.steps.len(), 3);
         // The root no longer leads anywhere, but the level-1 table is remembered, and was written since.
-        tlb.fill(|mfn, index| Some(if (mfn, index) == (Mfn(4), 7) { Pte::new(Mfn(8), PRESENT).0 } else { 0 }));
+        tlb.fill(|mfn| if mfn == Mfn(4) { Rc::new([(7, Pte::new(Mfn(8), PRESENT))]) } else { Rc::new([]) });
         assert_eq!(tlb.leaves.iter().next().map(|leaf| (leaf.va, leaf.mfn)), Some((0x7000, Mfn(8))));
     }
 

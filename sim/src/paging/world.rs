@@ -13,7 +13,7 @@ use ferroxen_core::paging::{self, Pte};
 use ferroxen_core::platform::{Flush, Platform};
 use ferroxen_core::pv::{IN_KERNEL, PvState};
 use ferroxen_sync::Shared;
-use std::cell::RefCell;
+use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use xen_abi::xen::{DOMID_SELF, MMUEXT_NEW_BASEPTR, MMUEXT_PIN_L4_TABLE, MmuUpdate, MmuextOp};
 
@@ -26,10 +26,8 @@ pub const DOMAINS: u16 = 3;
 /// Frames that each gets at first.
 const SHARE: usize = 20;
 
-std::thread_local! {
-    /// Frame tables are `'static`; a simulation that is over leaves its one for the next.
-    static TABLES: RefCell<Vec<&'static [FrameEntry]>> = const { RefCell::new(Vec::new()) };
-}
+/// Frame tables are `'static`; a simulation that is over leaves its one for the next.
+static TABLES: Mutex<Vec<&'static [FrameEntry]>> = Mutex::new(Vec::new());
 
 /// A vcpu: its domain, number, state, and the CPU that runs it.
 pub struct SimVcpu {
@@ -69,7 +67,7 @@ pub struct World {
 impl World {
     /// A fresh one; each domain has a running root.
     pub fn new(seed: u64) -> Self {
-        let entries = TABLES.with_borrow_mut(Vec::pop).unwrap_or_else(|| {
+        let entries = TABLES.lock().unwrap_or_else(|e| e.into_inner()).pop().unwrap_or_else(|| {
             let entries: Vec<FrameEntry> = (0..FRAMES).map(|_| FrameEntry::default()).collect();
             Box::leak(entries.into_boxed_slice())
         });
@@ -312,7 +310,7 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            TABLES.with_borrow_mut(|tables| tables.push(self.entries));
+            TABLES.lock().unwrap_or_else(|e| e.into_inner()).push(self.entries);
         }
     }
 }
