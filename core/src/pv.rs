@@ -131,6 +131,8 @@ pub struct PvState {
     /// Half undone page tables of levels 2, 3 and 4 that the next paging operation finishes first; 0: none. Hints
     /// only: what is half done is recorded in the frames.
     pub parked_tables: [Mfn; 3],
+    /// An error that the guest is told once the half-undone tables are undone (`PagingError` + 1); 0: none.
+    pub parked_error: u64,
 }
 
 impl PvState {

@@ -5,6 +5,7 @@ use xen_abi::Errno;
 
 /// Why a paging operation did not succeed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
 pub enum PagingError {
     /// An entry, frame or argument is none that the guest may use there.
     Invalid,
@@ -25,6 +26,26 @@ pub enum PagingError {
 }
 
 impl PagingError {
+    const ALL: [PagingError; 8] = [
+        PagingError::Invalid,
+        PagingError::NotPermitted,
+        PagingError::Busy,
+        PagingError::NoDomain,
+        PagingError::Fault,
+        PagingError::Unknown,
+        PagingError::Unsupported,
+        PagingError::Interrupted,
+    ];
+
+    /// As `PvState::parked_error` keeps it: never 0.
+    pub(super) fn to_parked(self) -> u64 {
+        (self as u64).wrapping_add(1)
+    }
+    /// What [`PagingError::to_parked`] made; `None` for 0.
+    pub(super) fn from_parked(word: u64) -> Option<PagingError> {
+        PagingError::ALL.get(usize::try_from(word.checked_sub(1)?).ok()?).copied()
+    }
+
     /// The errno that the guest sees. `Interrupted` becomes a continuation before this is asked; where it does not,
     /// the guest may try again.
     pub fn errno(self) -> Errno {
@@ -47,5 +68,19 @@ impl From<FrameError> for PagingError {
             FrameError::Busy => PagingError::Busy,
             FrameError::NotRam | FrameError::NotOwner | FrameError::Overflow => PagingError::Invalid,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parked_error_comes_back_as_itself() {
+        for error in PagingError::ALL {
+            assert_eq!(PagingError::from_parked(error.to_parked()), Some(error));
+        }
+        assert_eq!(PagingError::from_parked(0), None);
+        assert_eq!(PagingError::from_parked(u64::MAX), None);
     }
 }

@@ -3,7 +3,7 @@
 use super::flush::{Scope, flush};
 use super::roots;
 use super::target::Target;
-use super::update::{PREEMPTED, continued, finish};
+use super::update::{PREEMPTED, begin, continued, finish, settle_error};
 use super::{Mmu, PagingError};
 use crate::addr::{Mfn, Vaddr};
 use crate::ctx::Ctx;
@@ -35,8 +35,13 @@ pub fn mmuext_op<P: Platform>(
 ) -> HypercallResult {
     let count = count & 0xffff_ffff;
     let before = continued(ctx, count, done_out)?;
+    let begun = begin(ctx, count);
     let count = count & !PREEMPTED;
-    let (at, result) = run(ctx, ops, count, foreigndom);
+    let (at, result) = match begun {
+        Ok(()) => run(ctx, ops, count, foreigndom),
+        Err(error) => (0, Err(error)),
+    };
+    let result = settle_error(ctx, result);
     finish(ctx, done_out, before.wrapping_add(at))?;
     match result {
         Ok(()) => Ok(0),
@@ -53,9 +58,6 @@ pub fn mmuext_op<P: Platform>(
 }
 
 fn run<P: Platform>(ctx: &mut Ctx<'_, P>, ops: Vaddr, count: u64, foreigndom: u64) -> (u64, Result<(), PagingError>) {
-    if let Err(error) = Mmu::new(ctx).finish_parked() {
-        return (0, Err(error));
-    }
     if count == 0 {
         return (0, Ok(()));
     }
@@ -75,9 +77,6 @@ fn run<P: Platform>(ctx: &mut Ctx<'_, P>, ops: Vaddr, count: u64, foreigndom: u6
             }
         }
         if result.is_err() {
-            if result != Err(PagingError::Interrupted) {
-                let _ = Mmu::new(ctx).finish_parked();
-            }
             return (at, result);
         }
     }

@@ -43,11 +43,15 @@ pub fn mmu_update<P: Platform>(
     foreigndom: u64,
 ) -> HypercallResult {
     let count = count & 0xffff_ffff;
-    let mut done = continued(ctx, count, done_out)?;
+    let before = continued(ctx, count, done_out)?;
+    let begun = begin(ctx, count);
     let count = count & !PREEMPTED;
-    let (at, result) = run(ctx, requests, count, foreigndom);
-    done = done.wrapping_add(at);
-    finish(ctx, done_out, done)?;
+    let (at, result) = match begun {
+        Ok(()) => run(ctx, requests, count, foreigndom),
+        Err(error) => (0, Err(error)),
+    };
+    let result = settle_error(ctx, result);
+    finish(ctx, done_out, before.wrapping_add(at))?;
     match result {
         Ok(()) => Ok(0),
         Err(PagingError::Interrupted) => Err(Stop::Again([
@@ -67,6 +71,30 @@ pub(super) fn continued<P: Platform>(ctx: &Ctx<'_, P>, count: u64, done_out: Vad
     if count & PREEMPTED != 0 && done_out.0 != 0 { ctx.read::<u32>(done_out).map(u64::from) } else { Ok(0) }
 }
 
+/// Before a batch: half-done work first, even if there is nothing else to do. A continuation whose request was refused
+/// ends with that error now.
+pub(super) fn begin<P: Platform>(ctx: &mut Ctx<'_, P>, count: u64) -> Result<(), PagingError> {
+    Mmu::new(ctx).finish_parked()?;
+    let refused = PagingError::from_parked(core::mem::take(&mut ctx.pv.parked_error));
+    if count & PREEMPTED != 0 && let Some(error) = refused { Err(error) } else { Ok(()) }
+}
+
+/// After a batch: a refusal may have left half-validated tables, which are undone before the guest is told: it may use
+/// their frames for something else at once.
+pub(super) fn settle_error<P: Platform>(
+    ctx: &mut Ctx<'_, P>,
+    result: Result<(), PagingError>,
+) -> Result<(), PagingError> {
+    if let Err(error) = result
+        && error != PagingError::Interrupted
+        && Mmu::new(ctx).finish_parked().is_err()
+    {
+        ctx.pv.parked_error = error.to_parked();
+        return Err(PagingError::Interrupted);
+    }
+    result
+}
+
 /// Tells the guest how much was done.
 pub(super) fn finish<P: Platform>(ctx: &Ctx<'_, P>, done_out: Vaddr, done: u64) -> Result<(), Stop> {
     if done_out.0 != 0 { ctx.write(done_out, &(done as u32)) } else { Ok(()) }
@@ -78,10 +106,6 @@ fn run<P: Platform>(
     count: u64,
     foreigndom: u64,
 ) -> (u64, Result<(), PagingError>) {
-    // Half-done work first, even if there is nothing else to do.
-    if let Err(error) = Mmu::new(ctx).finish_parked() {
-        return (0, Err(error));
-    }
     if count == 0 {
         return (0, Ok(()));
     }
@@ -134,10 +158,6 @@ fn run<P: Platform>(
             }
             if result.is_err() {
                 mmu.leave(&mut cursor);
-                if result != Err(PagingError::Interrupted) {
-                    // What a refused table left half validated; what remains is finished by the next operation.
-                    let _ = mmu.finish_parked();
-                }
                 return (at, result);
             }
         }

@@ -101,17 +101,28 @@ fn half_validated_tables_give_way_when_the_guest_wants_something_else() {
     guest.assert_idle(&[data]);
 }
 
+/// A root with three good subtrees before a refused one; all frames but the first are in the second list.
+fn refused_tree(guest: &Guest<'_>) -> ([Mfn; 4], Vec<Mfn>) {
+    let tables = guest.tree();
+    let mut others = Vec::new();
+    for slot in [3, 7, 100] {
+        let tree = guest.tree();
+        guest.poke(tables[0], slot, Pte::new(tree[1], RW));
+        others.extend(tree);
+        if slot == 100 {
+            guest.poke(tree[2], 9, Pte::new(tree[3], RW | PAT_OR_PSE));
+        }
+    }
+    (tables, others)
+}
+
 #[test]
-fn a_refusal_found_late_undoes_what_was_done_before_in_steps() {
+fn a_refusal_is_told_when_all_is_undone_that_was_done_before_it() {
     let world = world();
     let mut guest = Guest::new(&world, 1);
-    let (tables, other) = (guest.tree(), guest.tree());
-    guest.poke(tables[0], 1, Pte::new(other[1], RW));
-    guest.poke(other[2], 9, Pte::new(other[3], RW | PAT_OR_PSE));
+    let (tables, other) = refused_tree(&guest);
     world.platform().polls_left.store(0, Ordering::SeqCst);
     assert_eq!(guest.ext(MMUEXT_PIN_L4_TABLE, tables[0].0, 0), EINVAL);
-    // The next operation, whatever it is, finishes the undoing.
-    assert_eq!(guest.update(&[]).0, Ok(0));
     guest.assert_idle(&tables);
     guest.assert_idle(&other);
 }
@@ -126,4 +137,24 @@ fn every_operation_of_a_batch_is_counted_once_across_interruptions() {
     world.platform().polls_left.store(0, Ordering::SeqCst);
     assert_eq!(guest.update(&requests), (Ok(0), 100));
     assert_eq!(guest.type_of(page), (FrameType::Writable, 100));
+}
+
+#[test]
+fn a_refusal_that_was_never_fetched_is_not_told_to_another_call() {
+    let world = world();
+    let mut guest = Guest::new(&world, 1);
+    let (tables, other) = refused_tree(&guest);
+    let op = MmuextOp { cmd: MMUEXT_PIN_L4_TABLE, arg1: tables[0].0, ..Default::default() };
+    world.platform().poke(GUEST_BASE, &op);
+    world.platform().polls_left.store(0, Ordering::SeqCst);
+    let mut count = 1;
+    while guest.pv.parked_error == 0 {
+        let result = guest.call(|ctx| mmuext_op(ctx, Vaddr(GUEST_BASE), count, Vaddr(0), u64::from(DOMID_SELF)));
+        let Err(Stop::Again(args)) = result else { panic!("{result:?}") };
+        count = args[1];
+    }
+    world.platform().polls_left.store(u64::MAX, Ordering::SeqCst);
+    assert_eq!(guest.update(&[]).0, Ok(0));
+    guest.assert_idle(&tables);
+    guest.assert_idle(&other);
 }
