@@ -3,7 +3,7 @@
 
 use crate::engine::{Engine, Stream};
 use crate::state::transaction::Transaction;
-use crate::state::{Conn, ConnId, Domain, NodeCounts, Peer, PendingRing, Quotas, State, Watch};
+use crate::state::{Conn, ConnId, Domain, NodeCounts, Peer, PendingRing, Quotas, Reads, State, Watch};
 use crate::tree::{Children, Node, Perms, Tree};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -46,6 +46,7 @@ struct RawTransaction {
     base: u32,
     tree: u32,
     reads: BTreeMap<Box<str>, u8>,
+    bytes: u64,
     dirty: Vec<(Box<str>, u8)>,
     delta: Vec<(u16, i64)>,
 }
@@ -155,7 +156,8 @@ pub fn save(engine: &Engine) -> Result<Vec<u8>, SnapshotError> {
             let raw = RawTransaction {
                 base: numbering.tree(&t.base),
                 tree: numbering.tree(&t.tree),
-                reads: t.reads.clone(),
+                reads: t.reads.paths.clone(),
+                bytes: t.reads.bytes,
                 dirty: t.dirty.clone(),
                 delta: t.delta.to_vec(),
             };
@@ -228,7 +230,8 @@ pub fn load(bytes: &[u8]) -> Result<Engine, SnapshotError> {
             let index = t.dirty.iter().enumerate().map(|(i, (p, _))| (p.clone(), i)).collect();
             let (base, tree) = (tree(t.base)?, tree(t.tree)?);
             let delta = t.delta.into_iter().collect();
-            transactions.insert(n, Transaction { base, tree, reads: t.reads, dirty: t.dirty, index, delta });
+            let reads = Reads { paths: t.reads, bytes: t.bytes };
+            transactions.insert(n, Transaction { base, tree, reads, dirty: t.dirty, index, delta });
         }
         let conn = Conn {
             peer: c.peer,

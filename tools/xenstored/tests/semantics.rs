@@ -328,6 +328,13 @@ fn quotas_hold_for_guests_and_say_so() {
     }
     assert_eq!(last, "ENOSPC", "a transaction that looks at too much");
     assert_eq!(s.end(five, tx, true).reply, "ENOENT");
+    let tx = s.start(five);
+    let mut written = 0;
+    while s.request(five, tx, &Request::Write(b"data-1", &[b'x'; 2000])).reply == "OK" {
+        written += 1;
+        assert!(written < 1000, "a transaction that holds too much");
+    }
+    assert_eq!(s.end(five, tx, true).reply, "ENOENT");
     let long = format!("/local/domain/5/{}", "p".repeat(2048));
     assert_eq!(s.request(five, 0, &Request::Read(long.as_bytes())).reply, "ENOENT");
     assert_eq!(s.request(five, 0, &Request::Read(format!("{long}p").as_bytes())).reply, "EINVAL");

@@ -14,7 +14,7 @@ mod watches;
 pub use access::{Need, Rights, Subject};
 pub use domains::{Domain, INTRODUCE_DOMAIN, PendingRing, RELEASE_DOMAIN};
 pub use effects::{Effect, Effects, Ticket};
-pub use nodes::{DOMID_FIRST_RESERVED, NodeCounts};
+pub use nodes::{DOMID_FIRST_RESERVED, NodeCounts, Reads};
 pub use quota::{QuotaKind, Quotas};
 pub use transaction::Transaction;
 pub use watches::Watch;

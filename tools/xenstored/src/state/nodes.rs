@@ -51,8 +51,15 @@ pub fn charge(delta: &mut CountDelta, domid: u16, by: i64) {
     }
 }
 
-/// What a transaction looked at: paths and [`LOOKED_AT_NODE`], [`LOOKED_AT_LIST`].
-pub type Reads = BTreeMap<Box<str>, u8>;
+/// What a transaction looked at, and what it holds in memory.
+#[derive(Clone, Debug, Default)]
+pub struct Reads {
+    /// Paths and [`LOOKED_AT_NODE`], [`LOOKED_AT_LIST`].
+    pub paths: BTreeMap<Box<str>, u8>,
+    /// Bytes of these paths and of what was written.
+    pub bytes: u64,
+}
+
 /// The node's existence, value and permissions.
 pub const LOOKED_AT_NODE: u8 = 1;
 /// The list of its children.
@@ -86,10 +93,11 @@ impl Edit<'_> {
 
     fn looked(&mut self, path: &str, what: u8) {
         if let Some(reads) = &mut self.reads {
-            match reads.get_mut(path) {
+            match reads.paths.get_mut(path) {
                 Some(flags) => *flags |= what,
                 None => {
-                    reads.insert(path.into(), what);
+                    reads.paths.insert(path.into(), what);
+                    reads.bytes += path.len() as u64;
                 }
             }
         }
@@ -151,6 +159,9 @@ impl Edit<'_> {
     /// Writes a value; makes the node and its ancestors if they are missing.
     pub fn write(&mut self, path: &str, value: &[u8]) -> Result<(), Refused> {
         self.over(QuotaKind::NodeSize, value.len() as u64 + 24)?;
+        if let Some(reads) = &mut self.reads {
+            reads.bytes += value.len() as u64;
+        }
         match self.look(path, Need::Write, LOOKED_AT_NODE) {
             Ok(old) => {
                 drop(old);

@@ -15,7 +15,8 @@ pub enum QuotaKind {
     Outstanding,
     /// Nodes that one transaction has read or written.
     TransactionNodes,
-    /// Bytes of replies and events queued for a domain; above, it gets no more events.
+    /// Bytes of replies and events queued for a domain (above, it gets no more events), and bytes that its open
+    /// transactions hold (each at most its share).
     Memory,
     /// Bytes of a node.
     NodeSize,
@@ -62,7 +63,7 @@ impl QuotaKind {
             QuotaKind::Transactions => "Transactions per domain",
             QuotaKind::Outstanding => "Outstanding requests per domain",
             QuotaKind::TransactionNodes => "Max. number of accessed nodes per transaction",
-            QuotaKind::Memory => "Total queued replies and events per domain (bytes)",
+            QuotaKind::Memory => "Queued events, and open transactions, per domain (bytes)",
             QuotaKind::NodeSize => "Max. size of a node",
             QuotaKind::PathMax => "Max. length of a node path",
             QuotaKind::Permissions => "Max. number of permissions per node",

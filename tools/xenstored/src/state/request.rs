@@ -244,11 +244,19 @@ impl State {
             quotas: &self.quotas,
         };
         let done = op(&mut edit);
-        let limit = self.quotas.get(QuotaKind::TransactionNodes);
-        if !subject.privileged() && t.reads.len() as u64 > limit {
+        let memory = self.quotas.get(QuotaKind::Memory);
+        let nodes = self.quotas.get(QuotaKind::TransactionNodes);
+        let hit = if t.reads.paths.len() as u64 > nodes {
+            Some((QuotaKind::TransactionNodes, nodes))
+        } else if t.reads.bytes > memory / self.quotas.get(QuotaKind::Transactions).max(1) {
+            Some((QuotaKind::Memory, memory))
+        } else {
+            None
+        };
+        if !subject.privileged() && hit.is_some() {
             // It cannot go on, and what it holds is not worth keeping: its end will say ENOENT.
             conn.transactions.remove(&tx);
-            return Err(Refused { error: XsError::ENOSPC, quota: Some((QuotaKind::TransactionNodes, limit)) });
+            return Err(Refused { error: XsError::ENOSPC, quota: hit });
         }
         done
     }

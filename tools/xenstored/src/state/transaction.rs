@@ -49,7 +49,7 @@ impl Transaction {
         Transaction {
             base: base.clone(),
             tree: base.clone(),
-            reads: Reads::new(),
+            reads: Reads::default(),
             dirty: Vec::new(),
             index: BTreeMap::new(),
             delta: CountDelta::new(),
@@ -82,7 +82,7 @@ impl Transaction {
         if self.base.same(now) {
             return None;
         }
-        self.reads.iter().find_map(|(path, what)| match (self.base.get(path), now.get(path)) {
+        self.reads.paths.iter().find_map(|(path, what)| match (self.base.get(path), now.get(path)) {
             (None, None) => None,
             (Some(a), Some(b)) if Arc::ptr_eq(a, b) => None,
             (Some(a), Some(b)) => {
