@@ -124,6 +124,8 @@ impl Edit<'_> {
     pub fn look(&mut self, path: &str, need: Need, what: u8) -> Result<Arc<Node>, XsError> {
         let (node, at, found) = self.tree.nearest(path);
         let node = node.clone();
+        // Whoever may write above a node may know that it is not there.
+        let need = if !found && need == Need::Owner { Need::Write } else { need };
         let allowed = self.subject.rights(&node.perms).allow(need);
         if self.reads.is_some() {
             self.looked(path, what | LOOKED_AT_NODE);
