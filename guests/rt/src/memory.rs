@@ -163,3 +163,21 @@ pub fn entry(va: u64, level: u32) -> Option<Entry> {
     }
     None
 }
+
+/// Maps `entry` at `va` under the kernel's root, with tables of the guest's own where there are none yet.
+pub fn map_at(va: u64, entry_value: u64) -> Result<(), i64> {
+    for level in (2..=4).rev() {
+        let Some(upper) = entry(va, level) else { return Err(0) };
+        if upper.value & PRESENT == 0 {
+            let table = Page::new();
+            let checked = |result: i64| if result == 0 { Ok(()) } else { Err(result) };
+            checked(table.make_read_only())?;
+            checked(upper.update(table.mfn() << 12 | PRESENT | WRITE | USER | ACCESSED))?;
+        }
+    }
+    let Some(last) = entry(va, 1) else { return Err(0) };
+    match last.update(entry_value) {
+        0 => Ok(()),
+        error => Err(error),
+    }
+}

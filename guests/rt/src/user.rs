@@ -1,7 +1,9 @@
 //! Going elsewhere by the iret hypercall, and coming back by whatever that leads to.
 
 use crate::hypercall;
-use crate::memory::{self, GLOBAL, PAGE_SIZE, Page, VIRT_BASE};
+use crate::memory::{
+    self, ACCESSED, GLOBAL, KERNEL_RO, KERNEL_RW, NX, PAGE_SIZE, PRESENT, Page, USER, VIRT_BASE, WRITE,
+};
 use crate::trap::Frame;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use xen_abi::xen::{__HYPERVISOR_stack_switch, MMUEXT_NEW_USER_BASEPTR};
@@ -27,6 +29,8 @@ static mut LAST: Option<Frame> = None;
 pub const KERNEL_CS: u64 = 0xe030;
 /// Selector of 64-bit code in user mode.
 pub const USER_CS: u64 = 0xe033;
+/// Selector of 32-bit code in user mode.
+pub const USER_CS32: u64 = 0xe023;
 /// Selector of a stack.
 pub const USER_SS: u64 = 0xe02b;
 
@@ -82,6 +86,53 @@ pub fn set_up() -> Result<Page, i64> {
     checked(hypercall::mmuext(MMUEXT_NEW_USER_BASEPTR, root.mfn(), 0))?;
     checked(hypercall::raw(__HYPERVISOR_stack_switch, [USER_SS, stack.va() + PAGE_SIZE, 0, 0, 0]))?;
     Ok(root)
+}
+
+/// A user mode that has nothing of the kernel's: one page of code and one of stack, under a root of its own.
+pub struct Space {
+    code: Page,
+    /// The root table.
+    pub root: Page,
+}
+
+/// Where the code is.
+pub const CODE: u64 = 0x40_0000;
+/// Where the stack ends.
+pub const STACK_TOP: u64 = 0x40_2000;
+
+impl Space {
+    /// Makes it and tells the hypervisor.
+    pub fn new() -> Result<Space, i64> {
+        let [root, l3, l2, l1, code, stack, kernel_stack] = [const { () }; 7].map(|()| Page::new());
+        let table = PRESENT | WRITE | USER | ACCESSED;
+        root.write(0, l3.mfn() << 12 | table);
+        l3.write(0, l2.mfn() << 12 | table);
+        l2.write((CODE >> 21) as usize, l1.mfn() << 12 | table);
+        l1.write(0, code.mfn() << 12 | KERNEL_RO);
+        l1.write(1, stack.mfn() << 12 | KERNEL_RW | NX);
+        let checked = |result: i64| if result == 0 { Ok(()) } else { Err(result) };
+        for page in [l1, l2, l3, root] {
+            checked(page.make_read_only())?;
+        }
+        checked(root.pin(4))?;
+        checked(hypercall::mmuext(MMUEXT_NEW_USER_BASEPTR, root.mfn(), 0))?;
+        checked(hypercall::raw(__HYPERVISOR_stack_switch, [USER_SS, kernel_stack.va() + PAGE_SIZE, 0, 0, 0]))?;
+        Ok(Space { code, root })
+    }
+
+    /// Runs code (at most 64 bytes; UD2 follows) with these values in RDI, and gives the frame of what ended it.
+    pub fn run(&self, cs: u64, code: &[u8], rdi: u64) -> Frame {
+        let mut bytes = [0x0b0f_0b0f_0b0f_0b0fu64; 9].map(u64::to_le_bytes);
+        let flat = bytes.as_flattened_mut();
+        // An odd length would put the second byte of UD2 first.
+        flat[code.len() & !1..].fill(0);
+        flat[..code.len()].copy_from_slice(code);
+        flat[code.len()..code.len() + 2].copy_from_slice(&[0x0f, 0x0b]);
+        for (n, word) in bytes.into_iter().enumerate() {
+            self.code.write(n, u64::from_le_bytes(word));
+        }
+        iret(Target { rip: CODE, cs, rflags: 0x202, rsp: STACK_TOP, ss: USER_SS, rdi })
+    }
 }
 
 /// Something happened where an iret went: keeps its frame and goes back to [`iret`]'s caller.

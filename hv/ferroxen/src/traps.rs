@@ -53,6 +53,13 @@ extern "C" fn trap_from_guest(top: &mut StackTop) {
         2 | 8 | 18 => panic::fatal_trap(&top.regs, "an abort"),
         // #DF, #TS, #NP, #SS, #AC have error codes (SDM volume 3, 6.3.1); so has #CP.
         10 | 11 | 12 | 17 | 21 => bounce::exception(top, vector, Some(error)),
+        // The two vectors that user mode may raise by itself: RIP is behind the instruction already.
+        0x80 | 0x82 => {
+            if !software_interrupt(top, vector, top.regs.rip) {
+                top.regs.rip = top.regs.rip.wrapping_sub(2);
+                bounce::exception(top, 13, Some(u32::from(vector) << 3 | 2));
+            }
+        }
         _ => bounce::exception(top, vector, None),
     }
 }
@@ -93,21 +100,26 @@ fn descriptor_fault(top: &mut StackTop, va: u64) -> bool {
     true
 }
 
+/// INT n: goes to the guest's handler with `next` as its RIP, if the guest has one for it and lets this mode call it.
+fn software_interrupt(top: &mut StackTop, vector: u8, next: u64) -> bool {
+    let Some((vcpu, _, _)) = switch::running() else { return false };
+    let gate = &vcpu.traps[usize::from(vector)];
+    let bits = gate.selector_flags.load(Ordering::Relaxed);
+    let ring = if top.pv.in_kernel() { 1 } else { 3 };
+    if gate.address.load(Ordering::Relaxed) == 0 || (bits >> 16 & 3) < ring {
+        return false;
+    }
+    top.regs.rip = next;
+    bounce::exception(top, vector, None);
+    true
+}
+
 fn general_protection(top: &mut StackTop, error: u32) {
     // INT n: the error code is a reference to the IDT, vector * 8 + 2.
     if error & 0b111 == 0b010 {
-        let vector = (error >> 3) as u8;
-        if let Some((vcpu, _, _)) = switch::running() {
-            let gate = &vcpu.traps[usize::from(vector)];
-            let bits = gate.selector_flags.load(Ordering::Relaxed);
-            let ring = if top.pv.in_kernel() { 1 } else { 3 };
-            if gate.address.load(Ordering::Relaxed) != 0 && (bits >> 16 & 3) >= ring {
-                top.regs.rip = top.regs.rip.wrapping_add(2);
-                bounce::exception(top, vector, None);
-                return;
-            }
+        if !software_interrupt(top, (error >> 3) as u8, top.regs.rip.wrapping_add(2)) {
+            bounce::exception(top, 13, Some(error));
         }
-        bounce::exception(top, 13, Some(error));
         return;
     }
     if error == 0 && privileged::emulate(top) {
