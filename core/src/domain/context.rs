@@ -88,6 +88,8 @@ pub fn load<P: Platform>(ctx: &mut Ctx<'_, P>, target: &Shared<Vcpu<P>>, c: &Vcp
     state.gs_base_user = c.gs_base_user;
     state.debug = [0, 0, 0, 0, 0xffff_0ff0, 0x400];
     let u = &c.user_regs;
+    // Linux's other CPUs start with IOPL 1, which their kernels need for ports.
+    state.iopl = (u.rflags >> 12 & 3) as u32;
     state.selectors = [u.ds, u.es, u.fs, u.gs];
     saved.regs = Regs {
         r15: u.r15,

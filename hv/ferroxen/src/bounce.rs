@@ -243,6 +243,9 @@ pub fn iret(top: &mut StackTop) -> Result<(), ()> {
         regs.r11 = r11;
     }
     regs.entry_vector = 0;
+    if vm_assist_architectural_iopl() {
+        top.pv.iopl = (rflags >> 12 & 3) as u32;
+    }
     top.pv.flags &= !pv::NMI_MASKED;
     set_mask(top, rflags & IF == 0);
     Ok(())

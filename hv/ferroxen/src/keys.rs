@@ -6,8 +6,10 @@ use crate::{bounce, info, switch};
 use core::sync::atomic::Ordering;
 use ferroxen_core::console::Received;
 use ferroxen_core::Platform;
+use ferroxen_core::addr::{Mfn, Vaddr};
 use ferroxen_core::domain::DomId;
 use ferroxen_core::evtchn;
+use ferroxen_core::paging;
 
 /// One byte from the serial line.
 pub fn input(byte: u8) {
@@ -29,7 +31,7 @@ pub fn debug_key(key: u8) {
     match key {
         b'h' => {
             info!("'h' pressed -> showing installed handlers");
-            info!(" key 'R' => reboot machine; 'c' => counters; 'd' => registers; 'e' => event channels; 'q' => domains");
+            info!(" key 'R' => reboot machine; '0' => dom0's registers; 'c' => counters; 'd' => registers; 'e' => event channels; 'q' => domains");
             info!(" key 'm' => memory");
         }
         b'R' => {
@@ -42,6 +44,7 @@ pub fn debug_key(key: u8) {
                 bounce::show_guest(switch::top());
             }
         }
+        b'0' => dom0_registers(),
         b'm' => {
             let stats = hv().heap.stats();
             info!("heap: {} of {} KiB free", stats.free << 2, stats.total << 2);
@@ -102,5 +105,33 @@ fn domains(events: bool) {
             break;
         }
         next = DomId(domain.id.0 + 1);
+    }
+}
+
+/// Registers and the top of the stack of dom0's vcpus that do not run at the moment.
+fn dom0_registers() {
+    let Some(domain) = hv().domains.get(DomId(0)) else { return };
+    for vcpu in domain.vcpus() {
+        let Some(saved) = vcpu.saved.try_lock() else { continue };
+        if vcpu.sched.running_on().is_some() {
+            info!("v{} runs on CPU {:?}", vcpu.id, vcpu.sched.running_on());
+            continue;
+        }
+        let r = &saved.regs;
+        info!("v{}: rip {:016x} rsp {:016x} rflags {:08x} rax {:x} rdi {:x} rsi {:x}", vcpu.id, r.rip, r.rsp, r.rflags, r.rax, r.rdi, r.rsi);
+        for word in 0..160u64 {
+            let at = Vaddr(r.rsp.wrapping_add(word * 8));
+            let Some((table, index)) = paging::find_l1e(hv(), saved.pv.kernel_root, at) else { break };
+            let entry = hv().platform.page(table).load_u64(index * 8);
+            let mfn = Mfn(entry >> 12 & 0xff_ffff_ffff);
+            if entry & 1 == 0 || !hv().frames.is_ram(mfn) {
+                break;
+            }
+            let value = hv().platform.page(mfn).load_u64(at.0 as usize & 0xfff);
+            // What may be a return address of Linux's text.
+            if value >> 32 == 0xffff_ffff && value & 0xffff_ffff >= 0x8100_0000 {
+                info!("  [{:016x}] {value:016x}", at.0);
+            }
+        }
     }
 }

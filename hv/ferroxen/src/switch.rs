@@ -66,14 +66,17 @@ pub fn schedule(top: &mut StackTop) {
         match (&slot.vcpu, decision.vcpu) {
             (Some(old), Some(new)) if Shared::same(old, &new) => return,
             (_, next) => {
-                if let Some(old) = slot.vcpu.take() {
-                    leave(top, slot, &old, now);
+                let old = slot.vcpu.take();
+                if let Some(old) = &old {
+                    leave(top, slot, old, now);
                 }
                 match next {
                     Some(vcpu) => {
                         enter(top, slot, vcpu, now);
                         return;
                     }
+                    // It may have been woken while it was put away: ask again before sleeping.
+                    None if old.is_some() => {}
                     None => idle(top),
                 }
             }
