@@ -2,7 +2,7 @@
 //! instruction, and no hypercall.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
-use guest_rt::abi::callback::{CALLBACKF_mask_events, CALLBACKTYPE_syscall};
+use guest_rt::abi::callback::{CALLBACKF_mask_events, CALLBACKTYPE_syscall, CALLBACKTYPE_syscall32};
 use guest_rt::memory::{self, KERNEL_RW, Page};
 use guest_rt::trap::{Frame, last_cr2, syscall_callback_address};
 use guest_rt::user::{CODE, STACK_TOP, Space, USER_CS, USER_CS32};
@@ -120,6 +120,15 @@ fn system_calls(report: &mut Report, space: &Space) {
     let frame = space.run(USER_CS32, &[0xb8, 17, 0, 0, 0, 0x0f, 0x05], 0);
     println!("32-bit SYSCALL: vector {} error {:#x} rip {:#x}", frame.vector, frame.error_code, frame.rip);
     report.check("32-bit SYSCALL without a callback is an exception", matches!(frame.vector, 6 | 13));
+    // AMD's processors have it, others raise #UD.
+    let result =
+        hypercall::register_callback(CALLBACKTYPE_syscall32, CALLBACKF_mask_events, syscall_callback_address());
+    report.result("a callback for 32-bit SYSCALL", result, 0);
+    let frame = space.run(USER_CS32, &[0xb8, 17, 0, 0, 0, 0x0f, 0x05], 0);
+    let seen = (ended(&frame), frame.cs & 0xffff, frame.rax);
+    report.check("32-bit SYSCALL", matches!(seen, ((SYSCALL, 7), 0xe023, 17) | ((6, 5), 0xe023, 17)));
+    let frame = space.run(USER_CS32, &[0x8d, 0x47, 0x01], 41);
+    report.expect("32-bit code still runs", (ended(&frame), frame.rax), ((6, 3), 42));
     let frame = space.run(USER_CS, &[0x0f, 0x34], 0);
     println!("SYSENTER: vector {} error {:#x} rip {:#x}", frame.vector, frame.error_code, frame.rip);
     report.check("SYSENTER without a callback is an exception", matches!(frame.vector, 6 | 13));

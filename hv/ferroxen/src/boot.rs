@@ -338,7 +338,7 @@ fn make_cpu_area(cpu: CpuId, early: &mut Early) -> machine::CpuArea {
     }
     let stub_linear = (&raw const syscall_stubs) as u64 + u64::from(cpu.0) * 64;
     // SAFETY: inside the image's stub pages, written through the direct map.
-    unsafe { entry::write_syscall_stub(direct(stub_linear - layout::IMAGE_BASE), stub_linear, top) };
+    unsafe { entry::write_syscall_stubs(direct(stub_linear - layout::IMAGE_BASE), stub_linear, top) };
     machine::CpuArea { top, gdt_page: direct(gdt_page), stub: stub_linear }
 }
 
@@ -368,7 +368,7 @@ pub fn setup_cpu(cpu: CpuId, options: &Options) {
         let stub = (&raw const syscall_stubs) as u64 + u64::from(cpu.0) * 64;
         instructions::wrmsr(0xc000_0081, u64::from(descriptors::RING3_CS32) << 48 | u64::from(descriptors::HV_CS) << 32);
         instructions::wrmsr(0xc000_0082, stub); // LSTAR
-        instructions::wrmsr(0xc000_0083, stub); // CSTAR
+        instructions::wrmsr(0xc000_0083, stub + entry::SYSCALL32_STUB); // CSTAR
         instructions::wrmsr(0xc000_0084, 0x4_7700); // FMASK: AC NT DF IF TF IOPL
     }
 }

@@ -179,6 +179,20 @@ pub fn system_call(top: &mut StackTop) {
     top.regs.rflags &= !(1 << 10);
 }
 
+/// A system call of 32-bit code in the guest's user mode. Where the guest has no callback for it, and in its kernel, the
+/// instruction is not there.
+pub fn system_call_32(top: &mut StackTop) {
+    let address = top.pv.syscall32_callback;
+    if address == 0 || top.pv.in_kernel() {
+        top.regs.rip = top.regs.rip.wrapping_sub(2);
+        exception(top, 6, None);
+        return;
+    }
+    let masks_events = top.pv.flags & pv::SYSCALL32_MASKS_EVENTS != 0;
+    bounce(top, Target { address, selector: top.pv.syscall32_cs as u16, masks_events, error: None });
+    top.regs.rflags &= !(1 << 10);
+}
+
 /// Ends the running domain because of something it did.
 pub fn crash(top: &StackTop, why: core::fmt::Arguments<'_>) {
     let Some((vcpu, domain, _)) = switch::running() else { return };

@@ -145,6 +145,14 @@ extern "C" fn syscall_from_user(top: &mut StackTop) {
     bounce::system_call(top);
 }
 
+/// SYSCALL in 32-bit code. Interrupts are off.
+#[unsafe(no_mangle)]
+extern "C" fn syscall_from_32bit_code(top: &mut StackTop) {
+    // SAFETY: this CPU is set up.
+    unsafe { instructions::sti() };
+    bounce::system_call_32(top);
+}
+
 /// The fast path could not write the guest kernel's stack.
 #[unsafe(no_mangle)]
 extern "C" fn guest_bounce_failed() {

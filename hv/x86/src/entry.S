@@ -125,6 +125,23 @@ syscall_slow:
     call syscall_from_user
     jmp exit_to_guest
 
+# SYSCALL in 32-bit code (AMD's processors; others raise #UD). It goes out by IRETQ, as SYSRET below is the 64-bit one.
+.balign 16
+.global syscall32_entry
+syscall32_entry:
+    lea -{R_RSP}(%rsp), %rsp
+    mov %rcx, {R_RIP}(%rsp)
+    mov %r11, {R_RFLAGS}(%rsp)
+    SAVE_GPRS
+    movq $0xe023, {R_CS}(%rsp)
+    movq $0xe02b, {R_SS}(%rsp)
+    movl $0, {R_ERROR}(%rsp)
+    movl $0, {R_VECTOR}(%rsp)
+    xor %ebp, %ebp
+    mov %rsp, %rdi
+    call syscall_from_32bit_code
+    jmp exit_to_guest
+
 # From the guest's kernel: a hypercall, its number in RAX.
 .balign 16
 from_guest_kernel:

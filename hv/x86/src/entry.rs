@@ -124,31 +124,37 @@ pub unsafe fn patch_smap(alias: impl Fn(u64) -> *mut u8) {
     patch(&raw const stac_start, &raw const stac_end, 0xcb);
 }
 
-/// Writes a CPU's SYSCALL stub: store RAX and RSP in the stack top, then go to the common entry.
+/// Where in a CPU's 64 bytes of stubs the one for SYSCALL in 32-bit code is.
+pub const SYSCALL32_STUB: u64 = 32;
+
+/// Writes a CPU's two SYSCALL stubs, for 64-bit and for 32-bit code: store RAX and RSP in the stack top, then go to the
+/// common entry.
 ///
 /// # Safety
-/// `at` is a writable alias of the stub's 64 bytes, `linear` where it will run.
-pub unsafe fn write_syscall_stub(at: *mut u8, linear: u64, top: *const StackTop) {
+/// `at` is a writable alias of the stubs' 64 bytes, `linear` where they will run.
+pub unsafe fn write_syscall_stubs(at: *mut u8, linear: u64, top: *const StackTop) {
     unsafe extern "C" {
         fn syscall_entry();
+        fn syscall32_entry();
     }
     let base = top as u64;
     let mut code = [0xccu8; 64];
-    let mut len = 0;
-    let mut put = |bytes: &[u8]| {
-        code[len..len + bytes.len()].copy_from_slice(bytes);
-        len += bytes.len();
-        len
-    };
-    put(&[0x48, 0xa3]); // movabs %rax, slot
-    put(&(base + regs!(rax) as u64).to_le_bytes());
-    put(&[0x48, 0x89, 0xe0]); // mov %rsp, %rax
-    put(&[0x48, 0xbc]); // movabs $&regs.ss, %rsp
-    put(&(base + regs!(ss) as u64).to_le_bytes());
-    put(&[0x50]); // push %rax
-    let end = put(&[0xe9]) as u64 + 4; // jmp syscall_entry
-    let target = syscall_entry as *const () as u64;
-    put(&(target.wrapping_sub(linear + end) as u32).to_le_bytes());
+    for (start, target) in [(0, syscall_entry as *const () as u64), (SYSCALL32_STUB, syscall32_entry as *const () as u64)] {
+        let mut len = start as usize;
+        let mut put = |bytes: &[u8]| {
+            code[len..len + bytes.len()].copy_from_slice(bytes);
+            len += bytes.len();
+            len
+        };
+        put(&[0x48, 0xa3]); // movabs %rax, slot
+        put(&(base + regs!(rax) as u64).to_le_bytes());
+        put(&[0x48, 0x89, 0xe0]); // mov %rsp, %rax
+        put(&[0x48, 0xbc]); // movabs $&regs.ss, %rsp
+        put(&(base + regs!(ss) as u64).to_le_bytes());
+        put(&[0x50]); // push %rax
+        let end = put(&[0xe9]) as u64 + 4; // jmp to the entry
+        put(&(target.wrapping_sub(linear + end) as u32).to_le_bytes());
+    }
     for (i, byte) in code.into_iter().enumerate() {
         // SAFETY: 64 bytes by the caller's word.
         unsafe { at.add(i).write_volatile(byte) };
