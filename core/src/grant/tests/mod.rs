@@ -5,6 +5,7 @@ mod map;
 mod model;
 mod setup;
 mod teardown;
+mod threads;
 mod transfer;
 mod unmap;
 mod version;

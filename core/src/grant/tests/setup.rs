@@ -102,3 +102,31 @@ fn the_tools_get_frames_by_number() {
     assert_eq!(get(u32::MAX), Err(Errno::EINVAL));
     assert_eq!(dom.grants.status_frame(&world.hv, CpuId(0), &dom, 0), Err(Errno::EINVAL), "version 1 has none");
 }
+
+#[test]
+fn the_control_domain_acquires_the_frames_of_another_ones_table() {
+    use crate::memory::memory_op;
+    use xen_abi::memory::*;
+    let world = world();
+    let acquire = |caller, id, frame, nr_frames| {
+        let op = XenMemAcquireResource {
+            domid: 1,
+            r#type: XENMEM_resource_grant_table,
+            id,
+            frame,
+            nr_frames,
+            frame_list: GuestPtr::new(LIST),
+            ..Default::default()
+        };
+        world.platform().poke(ARGS, &op);
+        world.call(caller, |ctx| memory_op(ctx, XENMEM_acquire_resource.into(), ARGS)).0
+    };
+    let shared = XENMEM_resource_grant_table_id_shared;
+    assert_eq!(acquire(0, shared, 1, 2), Ok(0));
+    let frames: [u64; 2] = [world.platform().peek(LIST), world.platform().peek(LIST + 8)];
+    assert!(frames.iter().all(|&mfn| world.hv.frames.is_shared(Mfn(mfn))));
+    assert_eq!(Guest::new(&world, 1).setup(3)[1..], frames.map(Mfn));
+    assert_eq!(acquire(0, shared, 63, 2), Err(Stop::Err(Errno::EINVAL)), "beyond the limit");
+    assert_eq!(acquire(0, XENMEM_resource_grant_table_id_status, 0, 1), Err(Stop::Err(Errno::EINVAL)));
+    assert_eq!(acquire(2, shared, 0, 1), Err(Stop::Err(Errno::EPERM)));
+}
