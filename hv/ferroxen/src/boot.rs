@@ -154,6 +154,9 @@ extern "C" fn boot_main(magic: u32, info: u32) -> ! {
         // SAFETY: the MADT says that an IO-APIC is there.
         unsafe { ioapic::IoApic::new(mapped, io.address.into(), io.gsi_base) }
     }));
+    // A page that is mapped to other devices' registers for the length of an access.
+    paging::reserve(mmio, 4096, &mut || early.page());
+    crate::devices::set_window(mmio);
     let x2apic = apic::choose(lapic, options.x2apic);
 
     // This CPU's own area, then its descriptors.

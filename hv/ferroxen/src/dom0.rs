@@ -112,7 +112,7 @@ fn build_from(plan: &Plan, elf: &[u8], initrd: Option<Range>) {
     let limit = plan.options.dom0_mem.max.map_or(u64::MAX, |amount| (amount.of(u64::MAX) / PAGE).max(frames));
     domain.pages.max.store(limit.min(i64::MAX as u64), Ordering::Relaxed);
     let pirqs = (irq::gsi_count() + 256).max(256);
-    if domain.events.set_pirqs(pirqs).is_err() {
+    if domain.events.set_pirqs(pirqs).is_err() || domain.devices.init(pirqs, true).is_err() {
         stop(format_args!("no memory for dom0's interrupts"));
     }
     let Ok(domain) = Shared::try_new(domain) else { stop(format_args!("no memory for dom0's own state")) };

@@ -3,10 +3,12 @@
 use crate::percpu;
 use crate::platform::Machine;
 use crate::traps::with_ctx;
-use crate::{bounce, irq};
+use crate::bounce;
+use crate::devices::Hardware;
 use ferroxen_core::addr::Vaddr;
 use ferroxen_core::ctx::Ctx;
 use ferroxen_core::evtchn::PirqEffect;
+use ferroxen_core::{physdev, platform_op};
 use ferroxen_core::hypercall::{Devices, HypercallResult, Stop, dispatch};
 use ferroxen_x86::StackTop;
 use xen_abi::Errno;
@@ -41,19 +43,12 @@ extern "C" fn hypercall_from_guest(top: &mut StackTop) {
 }
 
 /// The hypercalls that are mostly hardware.
-struct Hardware;
-
 impl Devices<Machine> for Hardware {
     fn physdev_op(&mut self, ctx: &mut Ctx<'_, Machine>, cmd: u32, arg: Vaddr) -> HypercallResult {
-        if cmd == xen_abi::physdev::PHYSDEVOP_set_iopl {
-            let op: xen_abi::physdev::PhysdevSetIopl = ctx.read(arg)?;
-            ctx.pv.iopl = op.iopl & 3;
-            return Ok(0);
-        }
-        Err(Errno::ENOSYS.into())
+        physdev::physdev_op(ctx, self, cmd, arg)
     }
-    fn platform_op(&mut self, _ctx: &mut Ctx<'_, Machine>, _arg: Vaddr) -> HypercallResult {
-        Err(Errno::ENOSYS.into())
+    fn platform_op(&mut self, ctx: &mut Ctx<'_, Machine>, arg: Vaddr) -> HypercallResult {
+        platform_op::platform_op(ctx, self, arg)
     }
     fn sysctl(&mut self, _ctx: &mut Ctx<'_, Machine>, _arg: Vaddr) -> HypercallResult {
         Err(Errno::ENOSYS.into())
@@ -61,24 +56,7 @@ impl Devices<Machine> for Hardware {
     fn domctl(&mut self, _ctx: &mut Ctx<'_, Machine>, _arg: Vaddr) -> HypercallResult {
         Err(Errno::ENOSYS.into())
     }
-    fn pirq(&mut self, _ctx: &mut Ctx<'_, Machine>, effect: PirqEffect) -> Result<(), Errno> {
-        match effect {
-            PirqEffect::Bind { pirq, .. } => {
-                if irq::vector_of(pirq).is_none() && pirq >= irq::gsi_count() {
-                    return Err(Errno::EINVAL);
-                }
-                if pirq < irq::gsi_count() {
-                    irq::set_mask(pirq, false);
-                }
-                Ok(())
-            }
-            PirqEffect::Unbind { pirq } => {
-                if pirq < irq::gsi_count() {
-                    irq::set_mask(pirq, true);
-                }
-                Ok(())
-            }
-            PirqEffect::Affinity { .. } => Ok(()),
-        }
+    fn pirq(&mut self, ctx: &mut Ctx<'_, Machine>, effect: PirqEffect) -> Result<(), Errno> {
+        physdev::pirq(ctx.hv, ctx.dom, self, effect)
     }
 }

@@ -57,17 +57,47 @@ pub fn allocate_vector(pirq: u32, level: bool) -> Option<u8> {
     })
 }
 
+/// `count` (a power of two) free vectors in a row, the first a multiple of `count`, now bound to `pirq` and the following.
+pub fn allocate_vectors(pirq: u32, count: u32, level: bool) -> Option<u8> {
+    if count == 1 {
+        return allocate_vector(pirq, level);
+    }
+    let count = u8::try_from(count).ok()?;
+    let starts = (FIRST_VECTOR.next_multiple_of(count)..=LAST_VECTOR - count + 1).step_by(count.into());
+    for first in starts {
+        let run = first..first + count;
+        if run.contains(&0x80) || run.contains(&0x82) {
+            continue;
+        }
+        let value = |n: u8| (pirq + u32::from(n) + 1) & PIRQ_MASK | if level { LEVEL_BIT } else { 0 };
+        let taken = (0..count).take_while(|&n| {
+            let slot = &VECTORS[usize::from(first + n)];
+            slot.compare_exchange(0, value(n), Ordering::SeqCst, Ordering::Relaxed).is_ok()
+        });
+        let taken = taken.count() as u8;
+        if taken == count {
+            return Some(first);
+        }
+        (0..taken).for_each(|n| free_vector(first + n));
+    }
+    None
+}
+
 /// Gives a vector back.
 pub fn free_vector(vector: u8) {
     VECTORS[usize::from(vector)].store(0, Ordering::SeqCst);
 }
 
-/// The vector that a pirq has.
-pub fn vector_of(pirq: u32) -> Option<u8> {
-    (FIRST_VECTOR..=LAST_VECTOR).find(|&v| {
-        let value = VECTORS[usize::from(v)].load(Ordering::Relaxed);
-        value != 0 && value & PIRQ_MASK == (pirq + 1) & PIRQ_MASK
-    })
+/// A register of the IO-APIC at this physical address.
+pub fn read_register(physical: u64, register: u32) -> Option<u32> {
+    let io = ioapics().iter().find(|io| io.physical == physical)?;
+    if register > 2 && !(0x10..0x10 + io.entries * 2).contains(&register) {
+        return None;
+    }
+    Some(instructions::without_interrupts(|| {
+        let _held = IOAPIC_LOCK.lock();
+        io.read(register)
+    }))
 }
 
 /// Routes a line to the boot CPU as `vector`, masked.
@@ -81,26 +111,9 @@ pub fn route(gsi: u32, vector: u8, level: bool, low: bool) -> bool {
     with_entry(gsi, |io, entry| io.write_entry(entry, value)).is_some()
 }
 
-/// Whether a line was set up.
-pub fn routed(gsi: u32) -> bool {
-    with_entry(gsi, |io, entry| io.entry(entry) & 0xff != 0).unwrap_or(false)
-}
-
 /// Masks or unmasks a line.
 pub fn set_mask(gsi: u32, masked: bool) {
     with_entry(gsi, |io, entry| io.set_mask(entry, masked));
-}
-
-/// Whether the pirq is a level-triggered line (the guest must say when it is done).
-pub fn needs_eoi(pirq: u32) -> bool {
-    vector_of(pirq).is_some_and(|v| VECTORS[usize::from(v)].load(Ordering::Relaxed) & LEVEL_BIT != 0)
-}
-
-/// The guest is done with a level-triggered line.
-pub fn eoi(pirq: u32) {
-    if needs_eoi(pirq) {
-        set_mask(pirq, false);
-    }
 }
 
 /// A device's interrupt, with interrupts off.

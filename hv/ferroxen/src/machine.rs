@@ -120,6 +120,7 @@ pub fn start(mut plan: Plan) -> ! {
     irq::init(core::mem::take(&mut plan.ioapics));
 
     make_hypervisor(&mut plan);
+    crate::devices::init();
     let unix = clock::read_cmos() * 1_000_000_000;
     *WALL.lock() = WallClock::from_now(unix, hv().platform.now());
     ferroxen_core::emulate::warm_up();

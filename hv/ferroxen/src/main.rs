@@ -11,6 +11,8 @@ mod bounce;
 #[cfg(target_os = "none")]
 mod console;
 #[cfg(target_os = "none")]
+mod devices;
+#[cfg(target_os = "none")]
 mod dom0;
 #[cfg(target_os = "none")]
 mod heap;

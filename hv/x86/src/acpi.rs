@@ -32,6 +32,8 @@ pub struct Override {
 pub struct Tables {
     /// APIC ids of the CPUs that are enabled, in MADT order.
     pub cpus: [u32; MAX_CPUS],
+    /// Their processor ids, by which the firmware's other tables call them.
+    pub acpi_ids: [u32; MAX_CPUS],
     /// How many.
     pub cpu_count: usize,
     /// IO-APICs.
@@ -66,6 +68,7 @@ impl Default for Tables {
     fn default() -> Self {
         Tables {
             cpus: [0; MAX_CPUS],
+            acpi_ids: [0; MAX_CPUS],
             cpu_count: 0,
             ioapics: [IoApic::default(); 8],
             ioapic_count: 0,
@@ -136,7 +139,7 @@ impl Tables {
         while let [kind, len, ..] = *rest {
             let Some(entry) = rest.get(..usize::from(len)).filter(|entry| entry.len() >= 2) else { break };
             match kind {
-                0 if le32(entry, 4).is_some_and(|flags| flags & 1 != 0) => self.add_cpu(entry[3].into()),
+                0 if le32(entry, 4).is_some_and(|flags| flags & 1 != 0) => self.add_cpu(entry[3].into(), entry[2].into()),
                 1 if self.ioapic_count < self.ioapics.len() && entry.len() >= 12 => {
                     self.ioapics[self.ioapic_count] = IoApic {
                         id: entry[2],
@@ -155,7 +158,7 @@ impl Tables {
                 }
                 5 => self.lapic = le64(entry, 4).unwrap_or(self.lapic),
                 9 if le32(entry, 8).is_some_and(|flags| flags & 1 != 0) => {
-                    self.add_cpu(le32(entry, 4).unwrap_or(u32::MAX));
+                    self.add_cpu(le32(entry, 4).unwrap_or(u32::MAX), le32(entry, 12).unwrap_or(u32::MAX));
                 }
                 _ => {}
             }
@@ -163,9 +166,16 @@ impl Tables {
         }
     }
 
-    fn add_cpu(&mut self, apic_id: u32) {
+    /// The processor id of the CPU with this APIC id.
+    pub fn acpi_id(&self, apic_id: u32) -> Option<u32> {
+        let at = self.cpus[..self.cpu_count].iter().position(|&id| id == apic_id)?;
+        Some(self.acpi_ids[at])
+    }
+
+    fn add_cpu(&mut self, apic_id: u32, acpi_id: u32) {
         if self.cpu_count < MAX_CPUS && !self.cpus[..self.cpu_count].contains(&apic_id) {
             self.cpus[self.cpu_count] = apic_id;
+            self.acpi_ids[self.cpu_count] = acpi_id;
             self.cpu_count += 1;
         }
     }

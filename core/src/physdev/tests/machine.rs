@@ -92,7 +92,7 @@ impl InterruptMachine for TestIrqs {
         self.config.get(&(function, register)).copied().unwrap_or(if there { 0 } else { u32::MAX })
     }
     fn config_write(&mut self, function: Function, register: u16, value: u32) {
-        assert!(register % 4 == 0 && register < 0x100);
+        assert!(register.is_multiple_of(4) && register < 0x100);
         self.config.insert((function, register), value);
     }
     fn config_write16(&mut self, function: Function, register: u16, value: u16) {
