@@ -28,6 +28,8 @@ const LISTENERS: usize = usize::MAX - 8;
 
 /// The same complaint about the same domain is written once in this time.
 const LOG_EVERY: Duration = Duration::from_secs(10);
+/// How long new clients wait between two looks for room.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What the daemon needs to know.
 #[derive(Clone, Debug)]
@@ -60,6 +62,13 @@ pub struct Daemon<T: DomainTransport> {
     clients: BTreeMap<u64, Client>,
     /// Clients that may have input, in the order of their turns.
     turns: VecDeque<u64>,
+    /// What is still to be done for the engine.
+    todo: VecDeque<Todo>,
+    /// News of domains that the engine does not know yet.
+    news: VecDeque<DomainEvent>,
+    /// New clients wait for room in the journal.
+    doors_closed: bool,
+    /// Rings that may have input.
     rings: BTreeSet<u16>,
     /// Connections with bytes that wait.
     unsent: BTreeSet<ConnId>,
@@ -88,6 +97,9 @@ impl<T: DomainTransport> Daemon<T> {
             transport,
             clients: BTreeMap::new(),
             turns: VecDeque::new(),
+            todo: VecDeque::new(),
+            news: VecDeque::new(),
+            doors_closed: false,
             rings: BTreeSet::new(),
             unsent: BTreeSet::new(),
             control: None,
@@ -260,7 +272,7 @@ impl<T: DomainTransport> Daemon<T> {
             for event in &events {
                 match event.token() {
                     CONTROL => self.hear_keeper()?,
-                    DOMAINS => self.hear_domains()?,
+                    DOMAINS => self.hear_domains(),
                     Token(t) if t >= LISTENERS => self.accept(t - LISTENERS)?,
                     Token(t) => {
                         if let Some(c) = self.clients.get_mut(&(t as u64)) {
@@ -279,6 +291,12 @@ impl<T: DomainTransport> Daemon<T> {
                     }
                 }
             }
+            if std::mem::take(&mut self.doors_closed) {
+                self.hear_keeper()?;
+                for i in 0..self.listeners.len() {
+                    self.accept(i)?;
+                }
+            }
             timeout = match self.step() {
                 Ok(timeout) => timeout,
                 Err(e) => {
@@ -288,23 +306,26 @@ impl<T: DomainTransport> Daemon<T> {
                     Some(Duration::ZERO)
                 }
             };
+            if self.doors_closed {
+                timeout = Some(timeout.map_or(LOOK_AGAIN, |t| t.min(LOOK_AGAIN)));
+            }
         }
     }
 
     /// One round. Returns how long to wait at most for the next event.
     fn step(&mut self) -> Result<Option<Duration>, StoreError> {
+        self.tell_engine()?;
         // Before the round, so that what it delivers is seen by the turns.
         self.deliver()?;
-        let mut again = Vec::new();
         for _ in 0..self.turns.len() {
-            let Some(id) = self.turns.pop_front() else { break };
+            // Whatever fails for want of room fails here, where nobody has lost its place yet.
             self.durable.make_room()?;
+            let Some(id) = self.turns.pop_front() else { break };
             if self.turn(id)? {
-                again.push(id);
+                self.turns.push_back(id);
             }
             self.work()?;
         }
-        self.turns.extend(again);
         let wait = self.ring_turns()?;
         self.deliver()?;
         self.tell_keeper();
@@ -368,8 +389,8 @@ impl<T: DomainTransport> Daemon<T> {
     /// Every ring's turn, as far as the limits allow. Returns when the next one may have it.
     fn ring_turns(&mut self) -> Result<Option<Duration>, StoreError> {
         let mut next: Option<Duration> = None;
-        let mut busy = BTreeSet::new();
-        for domid in std::mem::take(&mut self.rings) {
+        for domid in self.rings.clone() {
+            self.durable.make_room()?;
             let now = self.now();
             if let Some((wait, why)) = self.throttle.wait(domid, now) {
                 if let Some(left_out) = self.throttled.allow((domid, why), now) {
@@ -380,10 +401,9 @@ impl<T: DomainTransport> Daemon<T> {
                     warn!("domain {domid} {what}: held back ({left_out} like this not shown)");
                 }
                 next = Some(next.map_or(wait, |n| n.min(wait)));
-                busy.insert(domid);
                 continue;
             }
-            self.durable.make_room()?;
+            self.rings.remove(&domid);
             let Some(page) = self.transport.page(domid) else { continue };
             let conn = ConnId::domain(domid);
             let before = self.durable.engine().requests(conn);
@@ -393,21 +413,21 @@ impl<T: DomainTransport> Daemon<T> {
             if more {
                 self.transport.notify(domid);
                 // It may have put more there meanwhile.
-                busy.insert(domid);
+                self.rings.insert(domid);
                 next = Some(Duration::ZERO);
             }
             self.unsent.insert(conn);
             self.work()?;
         }
-        self.rings.extend(busy);
         Ok(next)
     }
 
     /// Delivers what waits, to whoever can take it.
     fn deliver(&mut self) -> Result<(), StoreError> {
-        for conn in std::mem::take(&mut self.unsent) {
+        for conn in self.unsent.clone() {
             // Deliveries are journalled too.
             self.durable.make_room()?;
+            self.unsent.remove(&conn);
             match conn.as_domain() {
                 Some(domid) => {
                     if let Some(page) = self.transport.page(domid)
@@ -435,12 +455,16 @@ impl<T: DomainTransport> Daemon<T> {
 
     /// Does what the engine asks for.
     fn work(&mut self) -> Result<(), StoreError> {
-        while !self.durable.todo.is_empty() {
-            for todo in std::mem::take(&mut self.durable.todo) {
+        loop {
+            self.todo.extend(self.durable.todo.drain(..));
+            if self.todo.is_empty() {
+                return Ok(());
+            }
+            self.durable.make_room()?;
+            if let Some(todo) = self.todo.pop_front() {
                 self.perform(todo)?;
             }
         }
-        Ok(())
     }
 
     fn perform(&mut self, todo: Todo) -> Result<(), StoreError> {
@@ -500,24 +524,40 @@ impl<T: DomainTransport> Daemon<T> {
         Ok(())
     }
 
-    fn hear_domains(&mut self) -> Result<(), StoreError> {
+    fn hear_domains(&mut self) {
         let mut events = Vec::new();
         self.transport.poll(&mut events);
-        for event in events {
-            match event {
-                DomainEvent::Ring(domid) => {
+        self.news.extend(events);
+    }
+
+    /// Passes on the news of domains.
+    fn tell_engine(&mut self) -> Result<(), StoreError> {
+        while !self.news.is_empty() {
+            self.durable.make_room()?;
+            match self.news.pop_front() {
+                Some(DomainEvent::Ring(domid)) => {
                     self.rings.insert(domid);
                     self.unsent.insert(ConnId::domain(domid));
                 }
-                DomainEvent::Shutdown(domid) => self.durable.happened(&Happening::Shutdown(domid))?,
-                DomainEvent::Gone(domid) => self.durable.happened(&Happening::Gone(domid))?,
+                Some(DomainEvent::Shutdown(domid)) => self.durable.happened(&Happening::Shutdown(domid))?,
+                Some(DomainEvent::Gone(domid)) => self.durable.happened(&Happening::Gone(domid))?,
+                None => {}
             }
+            self.work()?;
         }
         self.work()
     }
 
+    /// Whether a new client can be told to the engine now; if not, it is asked for again.
+    fn doors_open(&mut self) -> bool {
+        self.doors_closed = self.durable.journal().room() < 8192 && self.durable.make_room().is_err();
+        !self.doors_closed
+    }
+
     fn hear_keeper(&mut self) -> anyhow::Result<()> {
-        while let Some(control) = &self.control {
+        while self.doors_open()
+            && let Some(control) = &self.control
+        {
             match keeper::receive::<ToDaemon>(control, RecvFlags::DONTWAIT) {
                 Ok(Some((ToDaemon::Client(id, read_only), fds))) => {
                     for socket in fds {
@@ -558,7 +598,10 @@ impl<T: DomainTransport> Daemon<T> {
     }
 
     fn accept(&mut self, listener: usize) -> anyhow::Result<()> {
-        while let Some(l) = self.listeners.get(listener) {
+        while self.doors_open()
+            && self.control.is_none()
+            && let Some(l) = self.listeners.get(listener)
+        {
             let read_only = l.read_only;
             match listen::accept(&l.socket) {
                 Ok(Some(socket)) => {
