@@ -372,6 +372,10 @@ pub fn setup_cpu(cpu: CpuId, options: &Options) {
         instructions::wrmsr(0xc000_0081, u64::from(descriptors::RING3_CS32) << 48 | u64::from(descriptors::HV_CS) << 32);
         instructions::wrmsr(0xc000_0082, stub); // LSTAR
         instructions::wrmsr(0xc000_0083, stub + entry::SYSCALL32_STUB); // CSTAR
+        let base = entry::top_of(layout::cpu_area(cpu.0) + layout::AREA_STACK) as u64;
+        instructions::wrmsr(0x174, u64::from(descriptors::HV_CS)); // SYSENTER_CS
+        instructions::wrmsr(0x175, base); // SYSENTER_ESP
+        instructions::wrmsr(0x176, entry::sysenter_address()); // SYSENTER_EIP
         instructions::wrmsr(0xc000_0084, 0x4_7700); // FMASK: AC NT DF IF TF IOPL
     }
 }

@@ -193,6 +193,20 @@ pub fn system_call_32(top: &mut StackTop) {
     top.regs.rflags &= !(1 << 10);
 }
 
+/// SYSENTER in the guest's user mode. Its handler knows where to return to; there is nothing to go back to otherwise, so
+/// that #GP without one, and in the guest's kernel, has no address.
+pub fn sysenter(top: &mut StackTop) {
+    // It cleared IF, and single-stepping ends with it.
+    top.regs.rflags = top.regs.rflags & !(1 << 8) | IF;
+    let address = top.pv.sysenter_callback;
+    if address == 0 || top.pv.in_kernel() {
+        exception(top, 13, Some(0));
+        return;
+    }
+    let masks_events = top.pv.flags & pv::SYSENTER_MASKS_EVENTS != 0;
+    bounce(top, Target { address, selector: top.pv.sysenter_cs as u16, masks_events, error: None });
+}
+
 /// Ends the running domain because of something it did.
 pub fn crash(top: &StackTop, why: core::fmt::Arguments<'_>) {
     let Some((vcpu, domain, _)) = switch::running() else { return };

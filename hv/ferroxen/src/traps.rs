@@ -153,6 +153,14 @@ extern "C" fn syscall_from_32bit_code(top: &mut StackTop) {
     bounce::system_call_32(top);
 }
 
+/// SYSENTER. Interrupts are off.
+#[unsafe(no_mangle)]
+extern "C" fn sysenter_from_guest(top: &mut StackTop) {
+    // SAFETY: this CPU is set up.
+    unsafe { instructions::sti() };
+    bounce::sysenter(top);
+}
+
 /// The fast path could not write the guest kernel's stack.
 #[unsafe(no_mangle)]
 extern "C" fn guest_bounce_failed() {
@@ -188,7 +196,9 @@ extern "C" fn trap_from_hypervisor(regs: &mut Regs) -> usize {
             }
         }
         1 => {
-            // A guest can leave a breakpoint pending over SYSCALL (MOV SS); it means nothing here.
+            // A guest can leave a breakpoint pending over SYSCALL (MOV SS), and TF set over SYSENTER; neither means
+            // anything here.
+            regs.rflags &= !(1 << 8);
             // SAFETY: the reserved bits as the manual wants them.
             unsafe { instructions::write_dr6(0xffff_0ff0) };
         }

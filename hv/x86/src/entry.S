@@ -142,6 +142,28 @@ syscall32_entry:
     call syscall_from_32bit_code
     jmp exit_to_guest
 
+# SYSENTER (Intel's processors; AMD's raise #UD in long mode). It came with RSP = base and kept neither RIP nor RSP of
+# the guest, and of the flags it cleared only IF, VM and RF.
+.balign 16
+.global sysenter_entry
+sysenter_entry:
+    mov %rax, {R_RAX}(%rsp)
+    SAVE_GPRS
+    pushfq
+    popq {R_RFLAGS}(%rsp)
+    pushq $2
+    popfq
+    movq $0, {R_RIP}(%rsp)
+    movq $0xe023, {R_CS}(%rsp)
+    movq $0, {R_RSP}(%rsp)
+    movq $0xe02b, {R_SS}(%rsp)
+    movl $0, {R_ERROR}(%rsp)
+    movl $0, {R_VECTOR}(%rsp)
+    xor %ebp, %ebp
+    mov %rsp, %rdi
+    call sysenter_from_guest
+    jmp exit_to_guest
+
 # From the guest's kernel: a hypercall, its number in RAX.
 .balign 16
 from_guest_kernel:

@@ -124,6 +124,14 @@ pub unsafe fn patch_smap(alias: impl Fn(u64) -> *mut u8) {
     patch(&raw const stac_start, &raw const stac_end, 0xcb);
 }
 
+/// Where SYSENTER goes, with RSP at the stack top.
+pub fn sysenter_address() -> u64 {
+    unsafe extern "C" {
+        fn sysenter_entry();
+    }
+    sysenter_entry as *const () as u64
+}
+
 /// Where in a CPU's 64 bytes of stubs the one for SYSCALL in 32-bit code is.
 pub const SYSCALL32_STUB: u64 = 32;
 
