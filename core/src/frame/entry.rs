@@ -115,7 +115,7 @@ impl Used {
     pub const OWNED: u64 = 3 << 32;
     /// One of the references is the allocation itself.
     pub const ALLOCATED: u64 = 1 << 40;
-    /// A domain other than the owner maps it or did: TLBs of any CPU may hold it.
+    /// A domain other than the owner maps it writable or did: TLBs of any CPU may hold it.
     pub const FOREIGN: u64 = 1 << 41;
     /// The hypervisor's page, shown to a domain: its type never changes.
     pub const SHARED: u64 = 1 << 42;

@@ -92,7 +92,7 @@ impl FrameTable {
     pub fn is_pinned(&self, mfn: Mfn) -> bool {
         Typed(self.entry(mfn).map_or(0, |entry| entry.typed.load(Ordering::Acquire))).has(Typed::PINNED)
     }
-    /// Whether a domain that does not own it maps it or did since the frame was last flushed everywhere.
+    /// Whether a domain that does not own it maps it writable, or did since its type last changed.
     pub fn is_foreign(&self, mfn: Mfn) -> bool {
         self.used(mfn).has(Used::FOREIGN)
     }
@@ -275,12 +275,23 @@ impl FrameTable {
             entry.stamp.store(now(), Ordering::Release);
         }
     }
-    /// Notes that a domain other than the owner maps the frame. The caller holds a reference.
+    /// Notes that a domain other than the owner maps the frame. The caller holds a reference, and a use as writable if
+    /// the mapping is.
     pub(crate) fn set_foreign(&self, mfn: Mfn) {
         if let Some(entry) = self.entry(mfn)
             && !Used(entry.used.load(Ordering::Relaxed)).has(Used::FOREIGN)
         {
             entry.used.fetch_or(Used::FOREIGN, Ordering::AcqRel);
+        }
+    }
+
+    /// Notes that no TLB remembers a writable mapping by another domain any more: all were flushed while the type was
+    /// locked, so that there is none.
+    pub(super) fn clear_foreign(&self, mfn: Mfn) {
+        if let Some(entry) = self.entry(mfn)
+            && Used(entry.used.load(Ordering::Relaxed)).has(Used::FOREIGN)
+        {
+            entry.used.fetch_and(!Used::FOREIGN, Ordering::AcqRel);
         }
     }
 

@@ -370,10 +370,10 @@ impl LockedFrame {
             return (FlushedFrame(self), false);
         }
         let stale = frames.stale_cpus(platform, self.mfn, &candidates());
-        if stale.is_empty() {
-            return (FlushedFrame(self), false);
+        if !stale.is_empty() {
+            platform.flush(cpu, &stale, Flush::All);
         }
-        platform.flush(cpu, &stale, Flush::All);
+        frames.clear_foreign(self.mfn);
         (FlushedFrame(self), stale.has(cpu))
     }
 }

@@ -26,9 +26,6 @@ impl<P: Platform> Mmu<'_, P> {
             Ok(frame) => frame,
             Err(error) => return self.get_io(entry, error),
         };
-        if self.data != self.dom.id {
-            self.frames().set_foreign(mfn);
-        }
         if entry.writable() {
             match self.use_as(&frame, FrameType::Writable) {
                 Ok(used) => {
@@ -39,6 +36,10 @@ impl<P: Platform> Mmu<'_, P> {
                     return Err(error);
                 }
             }
+        }
+        if self.data != self.dom.id {
+            // Only now: a change of type, which would clear it, is over or cannot begin.
+            self.frames().set_foreign(mfn);
         }
         frame.store();
         Ok(entry)

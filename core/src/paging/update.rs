@@ -76,7 +76,13 @@ pub(super) fn continued<P: Platform>(ctx: &Ctx<'_, P>, count: u64, done_out: Vad
 pub(super) fn begin<P: Platform>(ctx: &mut Ctx<'_, P>, count: u64) -> Result<(), PagingError> {
     Mmu::new(ctx).finish_parked()?;
     let refused = PagingError::from_parked(core::mem::take(&mut ctx.pv.parked_error));
-    if count & PREEMPTED != 0 && let Some(error) = refused { Err(error) } else { Ok(()) }
+    if count & PREEMPTED != 0
+        && let Some(error) = refused
+    {
+        Err(error)
+    } else {
+        Ok(())
+    }
 }
 
 /// After a batch: a refusal may have left half-validated tables, which are undone before the guest is told: it may use

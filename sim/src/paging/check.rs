@@ -124,8 +124,7 @@ impl World {
 
     /// Whether `mapper` may map `owner`'s frame.
     fn may_map(&self, mapper: DomId, owner: DomId, mfn: Mfn) -> bool {
-        mapper == owner
-            || self.hv.frames.is_foreign(mfn) && (mapper == DomId(0) || self.claims.contains(&(mapper.0, mfn)))
+        mapper == owner || mapper == DomId(0) || self.claims.contains(&(mapper.0, mfn))
     }
 
     /// Free and owned frames are all frames, and each domain's are counted.

@@ -202,6 +202,12 @@ fn a_frame_that_a_foreign_domain_mapped_is_flushed_everywhere() {
     guest.ext(MMUEXT_PIN_L1_TABLE, page.0, 0).unwrap();
     let (_, cpus, _) = world.platform().flushes.lock().unwrap()[before];
     assert_eq!(cpus, TestPlatform::all_cpus());
+    // Once: from then on it is like any other frame.
+    guest.ext(MMUEXT_UNPIN_TABLE, page.0, 0).unwrap();
+    let before = world.platform().flushes.lock().unwrap().len();
+    guest.set(page, 0, Pte(0)).unwrap();
+    let (_, cpus, _) = world.platform().flushes.lock().unwrap()[before];
+    assert!(cpus.has(crate::cpu::CpuId(0)) && !cpus.has(crate::cpu::CpuId(3)));
 }
 
 #[test]
