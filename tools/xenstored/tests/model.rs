@@ -143,6 +143,9 @@ impl Model {
     }
 }
 
+/// An open transaction, and what it asked and was answered.
+type Open = (u32, Vec<(Op, String)>);
+
 #[derive(Clone, Debug)]
 enum Step {
     Do(usize, Op),
@@ -207,7 +210,7 @@ proptest! {
         let mut s = Store::new();
         let clients = clients(&mut s);
         let mut model = Model::new();
-        let mut open: [Option<(u32, Vec<(Op, String)>)>; 4] = [None, None, None, None];
+        let mut open: [Option<Open>; 4] = [None, None, None, None];
         for step in steps {
             match step {
                 Step::Do(c, op) => {

@@ -53,9 +53,12 @@ impl Header {
     }
 }
 
+/// A message at the start of a stream: its header, its payload, and the rest of the stream.
+pub type Split<'a> = (Header, &'a [u8], &'a [u8]);
+
 /// Splits the first whole message off `stream`: its header, its payload, and the rest of the stream.
 /// `Ok(None)` means that more bytes are needed.
-pub fn split_message(stream: &[u8]) -> Result<Option<(Header, &[u8], &[u8])>, TooLong> {
+pub fn split_message(stream: &[u8]) -> Result<Option<Split<'_>>, TooLong> {
     let Some((head, rest)) = stream.split_first_chunk::<HEADER_SIZE>() else { return Ok(None) };
     let header = Header::from_bytes(head);
     let len = header.len as usize;

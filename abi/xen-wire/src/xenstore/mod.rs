@@ -11,7 +11,7 @@ pub mod ring;
 mod strings;
 
 pub use error::XsError;
-pub use header::{Header, TooLong, split_message};
+pub use header::{Header, Split, TooLong, split_message};
 pub use kind::MsgType;
 pub use perms::{Access, Perm, PermError, PermList};
 pub use request::Request;

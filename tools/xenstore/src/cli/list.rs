@@ -48,6 +48,13 @@ pub(super) fn ls(
     Ok(())
 }
 
+/// The ancestors of `path` from the nearest up, without the root.
+pub(super) fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(path.rsplit_once('/'), |(above, _)| above.rsplit_once('/'))
+        .map(|(above, _)| above)
+        .take_while(|above| !above.is_empty())
+}
+
 fn show_perms(out: &mut impl Write, perms: &[Perm]) -> io::Result<()> {
     let list: Vec<String> = perms.iter().map(Perm::to_string).collect();
     write!(out, "   ({})", list.join(","))
@@ -65,12 +72,7 @@ pub(super) fn chmod<A: Access>(xs: &mut A, path: &str, perms: &[Perm], recurse: 
             stack.push(child);
         }
     }
-    let mut at = path;
-    while upto {
-        at = match at.rfind('/') {
-            Some(i) if i > 0 => at.get(..i).unwrap_or(""),
-            _ => break,
-        };
+    for at in ancestors(path).take_while(|_| upto) {
         match xs.perms(at) {
             Ok(list) if list.first().map(|p| p.domid) == owner => xs.set_perms(at, perms)?,
             Ok(_) | Err(Error::Refused { .. }) => break,

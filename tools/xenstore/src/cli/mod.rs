@@ -281,12 +281,7 @@ fn write(xs: &mut Xenstore, raw: bool, pairs: &[String]) -> Done {
 fn rm(t: &mut xenstore::Transaction<'_>, path: &str, tidy: bool) -> xenstore::Result<()> {
     t.read(path)?;
     t.rm(path)?;
-    let mut at = path;
-    while tidy {
-        at = match at.rfind('/') {
-            Some(i) if i > 0 => at.get(..i).unwrap_or(""),
-            _ => break,
-        };
+    for at in list::ancestors(path).take_while(|_| tidy) {
         if !t.list(at)?.is_empty() || !t.read(at)?.is_empty() {
             break;
         }
@@ -373,6 +368,12 @@ mod tests {
         for bad in ["\\", "\\x", "\\x1", "\\xzz", "\\q"] {
             assert_eq!(unescape(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn ancestors_go_up_to_the_root_and_leave_it_out() {
+        assert_eq!(list::ancestors("/a/b/c").collect::<Vec<_>>(), ["/a/b", "/a"]);
+        assert_eq!(list::ancestors("/a").count(), 0);
     }
 
     #[test]

@@ -13,6 +13,9 @@ use xen_wire::xenstore::{Access, Perm, path};
 /// Permissions of a node: at least one entry. Nodes that inherit them share them.
 pub type Perms = Arc<Vec<Perm>>;
 
+/// What a walk calls for each node: its path, it, and its parent.
+pub type Visitor<'a> = dyn FnMut(&str, &Arc<Node>, &Arc<Node>) + 'a;
+
 /// Who changed something, for blame when a transaction fails.
 pub type Writer = u16;
 
@@ -174,8 +177,8 @@ impl Tree {
         path::components(path).try_fold(Arc::make_mut(&mut self.root), Node::child_mut)
     }
 
-    /// Every node at or below `path`, children before their parents, with its path.
-    pub fn walk(&self, path: &str, visit: &mut dyn FnMut(&str, &Arc<Node>, &Arc<Node>)) {
+    /// Every node at or below `path`, children before their parents: its path, it, and its parent.
+    pub fn walk(&self, path: &str, visit: &mut Visitor<'_>) {
         let Some(node) = self.get(path) else { return };
         let Some(parent) = self.get(path::parent(path)) else { return };
         // An explicit stack: depth is a guest's choice.
