@@ -122,7 +122,7 @@ pub struct PvState {
     pub iobmp_limit: u32,
     /// Keeps the size a multiple of 8.
     pub _pad: u32,
-    /// XCR0 as the guest set it; 0: not set yet (x87 only).
+    /// XCR0 as the guest set it; 0: not set yet. See [`PvState::xcr0`].
     pub xcr0: u64,
     /// TSC_AUX as the guest set it.
     pub tsc_aux: u64,
@@ -139,6 +139,10 @@ impl PvState {
     /// Whether the guest's kernel runs (or is about to).
     pub fn in_kernel(&self) -> bool {
         self.flags & IN_KERNEL != 0
+    }
+    /// The guest's XCR0. A vcpu starts with x87 and SSE, as on Xen.
+    pub fn xcr0(&self) -> u64 {
+        if self.xcr0 == 0 { 3 } else { self.xcr0 }
     }
     /// The root table to run on.
     pub fn root(&self) -> Maddr {

@@ -131,7 +131,7 @@ impl PrivMachine for Guest<'_> {
             kernel: self.pv.in_kernel(),
             forced: true,
             osxsave: self.pv.cr4 & CR4_OSXSAVE != 0,
-            xcr0: self.pv.xcr0.max(1),
+            xcr0: self.pv.xcr0(),
         };
         self.policy.cpuid(leaf, subleaf, &view, &machine::xen_info())
     }

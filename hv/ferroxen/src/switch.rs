@@ -125,10 +125,11 @@ fn leave(top: &mut StackTop, slot: &mut Current, vcpu: &Shared<Vcpu>, now: u64) 
     unsafe { instructions::write_dr7(0x400) };
     let mut saved = vcpu.saved.lock();
     fpu::set_task_switched(false);
+    // First, so that everything is saved: components that the guest has not turned on in XCR0 are in use all the same.
+    fpu::set_xcr0(fpu::xcr0());
     if saved.fpu.len() >= fpu::blocks() {
         fpu::save(&mut saved.fpu);
     }
-    fpu::set_xcr0(fpu::xcr0());
     saved.regs = top.regs;
     saved.pv = pv.clone();
     drop(saved);
@@ -172,7 +173,7 @@ fn enter(top: &mut StackTop, slot: &mut Current, vcpu: Shared<Vcpu>, now: u64) {
         }
         fpu::restore(&saved.fpu);
     }
-    fpu::set_xcr0(top.pv.xcr0.max(1));
+    fpu::set_xcr0(top.pv.xcr0());
     // An interrupt return: all registers come from the saved state.
     top.regs.entry_vector = 0;
     slot.gdt_frames_mapped = GDT_FRAMES;
