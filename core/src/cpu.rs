@@ -102,4 +102,15 @@ impl AtomicCpuMask {
         }
         mask
     }
+    /// Replaces the set. Who reads meanwhile may see words of both.
+    pub fn store(&self, mask: &CpuMask) {
+        for (to, from) in self.0.iter().zip(mask.words()) {
+            to.store(*from, core::sync::atomic::Ordering::SeqCst);
+        }
+    }
+    /// The set as it is now, where an empty one stands for "all".
+    pub fn load_or_all(&self) -> CpuMask {
+        let mask = self.load();
+        if mask.is_empty() { CpuMask([u64::MAX; MAX_CPUS / 64]) } else { mask }
+    }
 }

@@ -16,6 +16,7 @@ pub mod cpu;
 pub mod cpupolicy;
 pub mod ctx;
 pub mod domain;
+pub mod domctl;
 pub mod emulate;
 pub mod evtchn;
 pub mod frame;
@@ -31,6 +32,7 @@ pub mod pv;
 pub mod sched;
 #[cfg(test)]
 pub mod testing;
+pub mod sysctl;
 pub mod time;
 
 pub use ctx::Ctx;

@@ -12,6 +12,7 @@ use core::sync::atomic::Ordering;
 use ferroxen_sync::Shared;
 use xen_abi::Errno;
 use xen_abi::arch_x86::*;
+use xen_abi::arch_x86_64::CpuUserRegs;
 
 /// Flags a guest may start with: all but IOPL, VM, NT, RF.
 const RFLAGS: u64 = 0x24_0dd5;
@@ -91,7 +92,21 @@ pub fn load<P: Platform>(ctx: &mut Ctx<'_, P>, target: &Shared<Vcpu<P>>, c: &Vcp
     // Linux's other CPUs start with IOPL 1, which their kernels need for ports.
     state.iopl = (u.rflags >> 12 & 3) as u32;
     state.selectors = [u.ds, u.es, u.fs, u.gs];
-    saved.regs = Regs {
+    saved.regs = registers(u);
+    for (gate, from) in target.traps.iter().zip(&c.trap_ctxt) {
+        let address = if guest(from.address) { from.address } else { 0 };
+        let flags = u32::from(from.flags);
+        let masks = u32::from(flags & 4 != 0) << 18;
+        gate.address.store(address, Ordering::Relaxed);
+        gate.selector_flags.store(u32::from(from.cs | 3) | (flags & 3) << 16 | masks, Ordering::Relaxed);
+    }
+    target.sched.set(INITIALISED);
+    Ok(())
+}
+
+/// General registers as a guest may have them: ring 3, with interrupts on.
+pub fn registers(u: &CpuUserRegs) -> Regs {
+    Regs {
         r15: u.r15,
         r14: u.r14,
         r13: u.r13,
@@ -114,16 +129,7 @@ pub fn load<P: Platform>(ctx: &mut Ctx<'_, P>, target: &Shared<Vcpu<P>>, c: &Vcp
         rflags: u.rflags & RFLAGS | RFLAGS_IF | 2,
         rsp: u.rsp,
         ss: u64::from(u.ss) | 3,
-    };
-    for (gate, from) in target.traps.iter().zip(&c.trap_ctxt) {
-        let address = if guest(from.address) { from.address } else { 0 };
-        let flags = u32::from(from.flags);
-        let masks = u32::from(flags & 4 != 0) << 18;
-        gate.address.store(address, Ordering::Relaxed);
-        gate.selector_flags.store(u32::from(from.cs | 3) | (flags & 3) << 16 | masks, Ordering::Relaxed);
     }
-    target.sched.set(INITIALISED);
-    Ok(())
 }
 
 fn root<P: Platform>(ctx: &mut Ctx<'_, P>, dom: &crate::Domain<P>, control: u64) -> Result<Maddr, Stop> {

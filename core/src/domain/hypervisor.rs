@@ -3,7 +3,7 @@
 use super::{DomId, Domain, DomainTable, Vcpu};
 use crate::console::Console;
 use crate::cpu::CpuId;
-use crate::evtchn::Notify;
+use crate::evtchn::{self, Notify};
 use crate::frame::{FrameTable, Freed};
 use crate::hypercall::BuildInfo;
 use crate::memory::{Heap, Machine};
@@ -12,9 +12,10 @@ use crate::platform::Platform;
 use crate::sched::{self, Fair, Scheduler};
 use crate::time::{RunState, Timers};
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU16, Ordering};
 use ferroxen_sync::Shared;
 use xen_abi::Errno;
+use xen_abi::sched::SHUTDOWN_suspend;
 
 /// All state of the hypervisor.
 pub struct Hypervisor<P: Platform> {
@@ -38,6 +39,8 @@ pub struct Hypervisor<P: Platform> {
     pub machine: Machine,
     /// Interrupt lines and PCI functions.
     pub lines: Lines,
+    /// The number that a new domain was given last.
+    pub last_domid: AtomicU16,
     timers: Vec<Timers>,
 }
 
@@ -62,6 +65,7 @@ impl<P: Platform> Hypervisor<P> {
             build: BuildInfo::default(),
             machine: Machine::default(),
             lines: Lines::default(),
+            last_domid: AtomicU16::new(0),
             timers,
         })
     }
@@ -154,6 +158,13 @@ impl<P: Platform> Hypervisor<P> {
         let code = reason.saturating_add(1);
         if dom.shutdown.compare_exchange(0, code, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
             self.pause(dom);
+            let port = dom.toolstack.suspend_port.load(Ordering::Relaxed);
+            if u32::from(reason) == SHUTDOWN_suspend
+                && port != 0
+                && let Ok(notify) = evtchn::send(self, dom, port)
+            {
+                self.notify(notify);
+            }
         }
     }
 
@@ -170,8 +181,17 @@ impl<P: Platform> Hypervisor<P> {
         if freed.is_counted()
             && let Some(owner) = self.domains.get(freed.owner())
         {
-            owner.pages.total.fetch_sub(1, Ordering::AcqRel);
+            if owner.pages.total.fetch_sub(1, Ordering::SeqCst) == 1 {
+                self.bury(&owner);
+            }
         }
         self.heap.free(&self.frames, &self.platform, freed.mfn(), 0, true);
+    }
+
+    /// Takes a domain whose end is complete out of the table, once nobody maps a frame of it any more.
+    pub fn bury(&self, dom: &Domain<P>) {
+        if dom.toolstack.is_dead() && dom.pages.total.load(Ordering::SeqCst) == 0 {
+            drop(self.domains.remove(dom.id));
+        }
     }
 }

@@ -10,6 +10,7 @@ pub use table::DomainTable;
 pub use vcpu::{Saved, TrapGate, Vcpu};
 
 use crate::cpu::AtomicCpuMask;
+use crate::domctl::Toolstack;
 use crate::evtchn::DomainEvents;
 use crate::memory::MapSlot;
 use crate::physdev::DomainDevices;
@@ -74,6 +75,8 @@ pub struct Domain<P: Platform> {
     pub memory_map: MapSlot,
     /// Interrupts and rights to devices.
     pub devices: DomainDevices,
+    /// What its toolstack said, and how far its end came.
+    pub toolstack: Toolstack,
 }
 
 /// A domain's UUID (`xen_domain_handle_t`).
@@ -132,6 +135,7 @@ impl<P: Platform> Domain<P> {
             grants: Default::default(),
             memory_map: MapSlot::default(),
             devices: DomainDevices::default(),
+            toolstack: Toolstack::default(),
         })
     }
 

@@ -56,9 +56,11 @@ impl<P: Platform> State<P> {
         self.queue.iter().any(|other| Shared::same(other, vcpu))
     }
 
-    fn least(&self) -> Option<(usize, u64)> {
-        let uses = self.queue.iter().map(|vcpu| vcpu.sched.used.load(Ordering::Relaxed));
-        uses.enumerate().min_by_key(|&(_, used)| used)
+    /// The one that used least, of those that `cpu` may run (`None`: of all).
+    fn least(&self, cpu: Option<CpuId>) -> Option<(usize, u64)> {
+        let queue = self.queue.iter().enumerate();
+        let allowed = queue.filter(|(_, vcpu)| cpu.is_none_or(|cpu| vcpu.sched.may_run_on(cpu)));
+        allowed.map(|(at, vcpu)| (at, vcpu.sched.used.load(Ordering::Relaxed))).min_by_key(|&(_, used)| used)
     }
 }
 
@@ -92,14 +94,17 @@ impl<P: Platform> Scheduler<P> for Fair<P> {
         }
         state.enqueue(vcpu);
         let last = vcpu.sched.last_cpu();
-        let chosen = if state.idle.has(last) { Some(last) } else { state.idle.iter().next() };
+        let allowed = vcpu.sched.hard.load_or_all();
+        let idle = state.idle.and(&allowed);
+        let chosen = if idle.has(last) { Some(last) } else { idle.iter().next() };
         if let Some(cpu) = chosen {
             state.idle.clear(cpu);
             return Some(cpu);
         }
         let _ = now;
         // Everybody is busy: the CPU that ran it last compares when it decides.
-        state.online.has(last).then_some(last)
+        let busy = state.online.and(&allowed);
+        if busy.has(last) { Some(last) } else { busy.iter().next() }
     }
 
     fn decide(&self, cpu: CpuId, current: Option<&Shared<Vcpu<P>>>, now: u64) -> Decision<P> {
@@ -110,8 +115,8 @@ impl<P: Platform> Scheduler<P> for Fair<P> {
         if let Some(vcpu) = current {
             charge(vcpu, now);
         }
-        let current = current.filter(|vcpu| vcpu.sched.runnable());
-        let least = state.least();
+        let current = current.filter(|vcpu| vcpu.sched.runnable() && vcpu.sched.may_run_on(cpu));
+        let least = state.least(Some(cpu));
         let chosen = match (current, least) {
             (Some(vcpu), None) => vcpu.clone(),
             (Some(vcpu), Some((_, used))) if vcpu.sched.used.load(Ordering::Relaxed) <= used.saturating_add(PREEMPT) => {
@@ -138,7 +143,12 @@ impl<P: Platform> Scheduler<P> for Fair<P> {
             return None;
         }
         state.enqueue(vcpu);
-        let other = state.idle.iter().find(|&other| other != cpu);
+        let allowed = vcpu.sched.hard.load_or_all();
+        let mut other = state.idle.and(&allowed).iter().find(|&other| other != cpu);
+        if other.is_none() && !allowed.has(cpu) {
+            // It may not stay here: a busy CPU has to look at the queue.
+            other = state.online.and(&allowed).iter().next();
+        }
         if let Some(other) = other {
             state.idle.clear(other);
         }
@@ -148,7 +158,7 @@ impl<P: Platform> Scheduler<P> for Fair<P> {
     fn yield_now(&self, vcpu: &Vcpu<P>, now: u64) {
         let state = self.0.lock();
         charge(vcpu, now);
-        if let Some((_, used)) = state.least() {
+        if let Some((_, used)) = state.least(None) {
             vcpu.sched.used.fetch_max(used.saturating_add(PREEMPT).saturating_add(1), Ordering::Relaxed);
         }
     }

@@ -4,7 +4,7 @@ mod fair;
 
 pub use fair::Fair;
 
-use crate::cpu::{CpuId, CpuMask};
+use crate::cpu::{AtomicCpuMask, CpuId, CpuMask};
 use crate::domain::Vcpu;
 use crate::platform::Platform;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -31,6 +31,10 @@ pub struct VcpuSched {
     pub(super) used: AtomicU64,
     /// When it was put on its CPU.
     pub(super) since: AtomicU64,
+    /// CPUs where it may run; empty: all.
+    pub hard: AtomicCpuMask,
+    /// CPUs where its toolstack would like it to run; empty: all.
+    pub soft: AtomicCpuMask,
 }
 
 impl Default for VcpuSched {
@@ -41,6 +45,8 @@ impl Default for VcpuSched {
             last: AtomicU32::new(0),
             used: AtomicU64::new(0),
             since: AtomicU64::new(0),
+            hard: AtomicCpuMask::default(),
+            soft: AtomicCpuMask::default(),
         }
     }
 }
@@ -61,6 +67,10 @@ impl VcpuSched {
     /// Whether it could run if a CPU were free.
     pub fn runnable(&self) -> bool {
         self.flags() & (UP | BLOCKED | PAUSED) == UP
+    }
+    /// Whether this CPU may run it.
+    pub fn may_run_on(&self, cpu: CpuId) -> bool {
+        self.hard.load_or_all().has(cpu)
     }
     /// The CPU that runs it now.
     pub fn running_on(&self) -> Option<CpuId> {

@@ -8,7 +8,7 @@ use crate::devices::Hardware;
 use ferroxen_core::addr::Vaddr;
 use ferroxen_core::ctx::Ctx;
 use ferroxen_core::evtchn::PirqEffect;
-use ferroxen_core::{physdev, platform_op};
+use ferroxen_core::{domctl, physdev, platform_op, sysctl};
 use ferroxen_core::hypercall::{Devices, HypercallResult, Stop, dispatch};
 use ferroxen_x86::StackTop;
 use xen_abi::Errno;
@@ -50,11 +50,11 @@ impl Devices<Machine> for Hardware {
     fn platform_op(&mut self, ctx: &mut Ctx<'_, Machine>, arg: Vaddr) -> HypercallResult {
         platform_op::platform_op(ctx, self, arg)
     }
-    fn sysctl(&mut self, _ctx: &mut Ctx<'_, Machine>, _arg: Vaddr) -> HypercallResult {
-        Err(Errno::ENOSYS.into())
+    fn sysctl(&mut self, ctx: &mut Ctx<'_, Machine>, arg: Vaddr) -> HypercallResult {
+        sysctl::sysctl(ctx, self, arg)
     }
-    fn domctl(&mut self, _ctx: &mut Ctx<'_, Machine>, _arg: Vaddr) -> HypercallResult {
-        Err(Errno::ENOSYS.into())
+    fn domctl(&mut self, ctx: &mut Ctx<'_, Machine>, arg: Vaddr) -> HypercallResult {
+        domctl::domctl(ctx, self, arg)
     }
     fn pirq(&mut self, ctx: &mut Ctx<'_, Machine>, effect: PirqEffect) -> Result<(), Errno> {
         physdev::pirq(ctx.hv, ctx.dom, self, effect)

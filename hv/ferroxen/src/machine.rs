@@ -317,8 +317,14 @@ pub fn gdt_page(cpu: CpuId) -> *mut u64 {
 }
 
 /// A domain's CPUID policy.
-pub fn policy(domain: &Domain) -> &'static Policy {
-    let policy = if domain.privileged { &DOM0_POLICY } else { &DOMU_POLICY };
+pub fn policy(domain: &Domain) -> &Policy {
+    let kind = if domain.privileged { Kind::Dom0 } else { Kind::DomU };
+    domain.toolstack.policy.get().unwrap_or_else(|| policy_of(kind))
+}
+
+/// The policy of domains for which the toolstack chose none.
+pub fn policy_of(kind: Kind) -> &'static Policy {
+    let policy = if kind == Kind::Dom0 { &DOM0_POLICY } else { &DOMU_POLICY };
     policy.get().expect("set at boot")
 }
 
@@ -357,10 +363,7 @@ pub fn set_wall_clock(wall: WallClock) {
 
 /// Writes the wall clock into a domain's shared info.
 pub fn write_wall_clock(domain: &Domain) {
-    let shared = domain.shared_info.load(Ordering::Acquire);
-    if shared != 0 {
-        wall_clock().write(&hv().platform, Mfn(shared).maddr());
-    }
+    ferroxen_core::domctl::write_wall_clock(hv(), domain, wall_clock());
 }
 
 /// A vcpu halts (HLT): as SCHEDOP_block.

@@ -35,6 +35,8 @@ mod privileged;
 #[cfg(target_os = "none")]
 mod switch;
 #[cfg(target_os = "none")]
+mod system;
+#[cfg(target_os = "none")]
 mod timer;
 #[cfg(target_os = "none")]
 mod traps;

@@ -4,9 +4,9 @@ use crate::machine::{Domain, Vcpu, hv};
 use crate::percpu::{self, Counter, remote};
 use crate::platform::{flush_all_here, scale, tsc};
 use core::cell::UnsafeCell;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 use ferroxen_core::addr::Maddr;
-use ferroxen_core::cpu::MAX_CPUS;
+use ferroxen_core::cpu::{CpuId, MAX_CPUS};
 use ferroxen_core::pv::{self, GDT_FRAMES, PvState};
 use ferroxen_core::sched::Scheduler;
 use ferroxen_core::time::{RunState, write_record};
@@ -89,6 +89,14 @@ fn now() -> u64 {
     hv().platform.now()
 }
 
+/// Nanoseconds that each CPU slept.
+static IDLE: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+
+/// How long a CPU slept since boot, in nanoseconds.
+pub fn idle_time(cpu: CpuId) -> u64 {
+    IDLE.get(usize::from(cpu.0)).map_or(0, |time| time.load(Ordering::Relaxed))
+}
+
 /// Nothing to run: sleeps until there is work, and does it.
 fn idle(top: &mut StackTop) {
     loop {
@@ -96,8 +104,10 @@ fn idle(top: &mut StackTop) {
         let pending = percpu::pending(percpu::this());
         if pending == 0 {
             crate::timer::program();
+            let since = now();
             // SAFETY: this CPU is set up.
             unsafe { instructions::sti_hlt() };
+            IDLE[usize::from(percpu::number())].fetch_add(now().saturating_sub(since), Ordering::Relaxed);
             continue;
         }
         // SAFETY: as above.

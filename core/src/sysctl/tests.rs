@@ -1,0 +1,322 @@
+//! What holds of `sysctl`; and a machine for its tests and those of `domctl`.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::console::Console;
+use crate::cpu::CpuId;
+use crate::cpupolicy::{Kind, Policy, XenInfo};
+use crate::domain::DomId;
+use crate::hypercall::Stop;
+use crate::physdev::{Function, InterruptMachine, Message};
+use crate::platform_op::{CpuFacts, MemoryType, PlatformMachine, Symbol};
+use crate::testing::{GUEST_BASE, TestWorld};
+use crate::time::WallClock;
+use xen_abi::arch_x86::XenCpuidLeaf;
+use xen_abi::domctl::XenDomctlGetdomaininfo;
+use xen_abi::physdev::PhysdevPciDevice;
+use xen_abi::xen::XenctlBitmap;
+use xen_abi::GuestPtr;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// A machine with four CPUs, two of a core, and no devices.
+pub(crate) struct TestMachine {
+    pub keys: Vec<u8>,
+    pub told: Vec<crate::evtchn::Notify>,
+    policy: Policy,
+}
+
+impl Default for TestMachine {
+    fn default() -> Self {
+        let leaf = |leaf: u32, _| match leaf {
+            0 => [0xd, 0x6874_7541, 0x444d_4163, 0x6974_6e65],
+            1 => [0x00a2_0f12, 0, 0x7ed8_320b, 0x178b_fbff],
+            7 => [0, 0x0018_05a9, 0, 0],
+            0xd => [7, 0x340, 0x340, 0],
+            0x8000_0000 => [0x8000_0008, 0, 0, 0],
+            0x8000_0001 => [0, 0, 0x0000_0121, 0x2c10_0800],
+            0x8000_0008 => [0x3030, 0, 0, 0],
+            _ => [0; 4],
+        };
+        TestMachine { keys: Vec::new(), told: Vec::new(), policy: Policy::pv(Kind::DomU, 0, leaf) }
+    }
+}
+
+impl InterruptMachine for TestMachine {
+    fn gsi_count(&self) -> u32 {
+        24
+    }
+    fn ioapic_read(&mut self, _: crate::addr::Maddr, _: u32) -> Option<u32> {
+        None
+    }
+    fn ioapic_lines(&self, _: crate::addr::Maddr) -> Option<(u32, u32)> {
+        None
+    }
+    fn allocate_vectors(&mut self, _: u32, _: u32, _: bool) -> Option<u8> {
+        Some(0x40)
+    }
+    fn free_vectors(&mut self, _: u8, _: u32) {}
+    fn route(&mut self, _: u32, _: u8, _: bool, _: bool) -> bool {
+        true
+    }
+    fn mask(&mut self, _: u32, _: bool) {}
+    fn message(&self, vector: u8) -> Message {
+        Message { address: 0xfee0_0000, data: vector.into() }
+    }
+    fn config_read(&mut self, _: Function, _: u16) -> u32 {
+        u32::MAX
+    }
+    fn config_write(&mut self, _: Function, _: u16, _: u32) {}
+    fn config_write16(&mut self, _: Function, _: u16, _: u16) {}
+    fn msix_write(&mut self, _: crate::addr::Maddr, _: Message) -> bool {
+        false
+    }
+    fn msix_mask(&mut self, _: crate::addr::Maddr, _: bool) {}
+    fn notify(&mut self, notify: crate::evtchn::Notify) {
+        self.told.push(notify);
+    }
+}
+
+impl PlatformMachine for TestMachine {
+    fn set_wall_clock(&mut self, _: WallClock) {}
+    fn memory_type(&self, _: u32) -> Option<MemoryType> {
+        None
+    }
+    fn keyboard_flags(&self) -> u8 {
+        0
+    }
+    fn power_off(&mut self, _: u16, _: u16) {}
+    fn cpus(&self) -> u16 {
+        4
+    }
+    fn cpu(&self, cpu: CpuId) -> Option<CpuFacts> {
+        (cpu.0 < 4).then_some(CpuFacts { online: cpu.0 < 3, apic_id: cpu.0.into(), ..Default::default() })
+    }
+    fn symbol(&self, _: u32) -> Option<Symbol<'_>> {
+        None
+    }
+}
+
+impl SystemMachine for TestMachine {
+    fn debug_key(&mut self, key: u8) {
+        self.keys.push(key);
+    }
+    fn cpu_khz(&self) -> u32 {
+        2_400_000
+    }
+    fn idle_time(&self, cpu: CpuId) -> u64 {
+        1000 + u64::from(cpu.0)
+    }
+    fn topology(&self, cpu: CpuId) -> (u32, u32) {
+        (u32::from(cpu.0) / 2, 0)
+    }
+    fn policy(&self, _: Kind) -> &Policy {
+        &self.policy
+    }
+    fn xen_info(&self) -> XenInfo {
+        XenInfo::default()
+    }
+    fn wall_clock(&self) -> WallClock {
+        WallClock { sec: 1_700_000_000, nsec: 5 }
+    }
+    fn hypercall_page(&self) -> [u8; 4096] {
+        [0xc3; 4096]
+    }
+}
+
+const ARG: u64 = GUEST_BASE;
+const BUFFER: u64 = GUEST_BASE + 0x1000;
+
+fn call<T: IntoBytes + Immutable + FromBytes>(world: &TestWorld, cmd: u32, arg: T) -> Result<T, Errno> {
+    call_on(world, &mut TestMachine::default(), cmd, arg)
+}
+
+fn call_on<T: IntoBytes + Immutable + FromBytes>(
+    world: &TestWorld,
+    machine: &mut TestMachine,
+    cmd: u32,
+    arg: T,
+) -> Result<T, Errno> {
+    let mut op = XenSysctl { cmd, interface_version: XEN_SYSCTL_INTERFACE_VERSION, ..Default::default() };
+    member::put(&mut op.u, &arg);
+    world.platform().poke(ARG, &op);
+    match world.call(0, |ctx| sysctl(ctx, machine, Vaddr(ARG))).0 {
+        Ok(value) => {
+            assert_eq!(value, 0);
+            Ok(member::get(&world.platform().peek::<XenSysctl>(ARG).u))
+        }
+        Err(Stop::Err(error)) => Err(error),
+        Err(Stop::Again(_)) => panic!("short calls"),
+    }
+}
+
+fn world() -> TestWorld {
+    TestWorld::new(64, &[(8, 40)])
+}
+
+#[test]
+fn version_and_privilege_are_checked_first() {
+    let (world, mut machine) = (world(), TestMachine::default());
+    let mut op = XenSysctl { cmd: XEN_SYSCTL_physinfo, ..Default::default() };
+    world.platform().poke(ARG, &op);
+    assert_eq!(world.call(0, |ctx| sysctl(ctx, &mut machine, Vaddr(ARG))).0, Err(Stop::Err(Errno::EACCES)));
+    op.interface_version = XEN_SYSCTL_INTERFACE_VERSION;
+    world.platform().poke(ARG, &op);
+    assert_eq!(world.call(1, |ctx| sysctl(ctx, &mut machine, Vaddr(ARG))).0, Err(Stop::Err(Errno::EPERM)));
+}
+
+#[test]
+fn the_console_ring_is_read_in_pieces_and_cleared() {
+    let mut world = world();
+    world.hv.console = Console::try_new(4096).unwrap();
+    let text: Vec<u8> = (0..1000u32).map(|n| (n % 26) as u8 + b'a').collect();
+    world.hv.console.put(&text);
+    let ask = XenSysctlReadconsole { buffer: GuestPtr::new(BUFFER), count: 700, incremental: 1, ..Default::default() };
+    let first = call(&world, XEN_SYSCTL_readconsole, ask).unwrap();
+    assert_eq!(first.count, 700);
+    assert_eq!(world.platform().peek::<[u8; 700]>(BUFFER)[..], text[..700]);
+    let rest = call(&world, XEN_SYSCTL_readconsole, XenSysctlReadconsole { index: first.index, clear: 1, ..ask }).unwrap();
+    assert_eq!(rest.count, 300);
+    assert_eq!(world.platform().peek::<[u8; 300]>(BUFFER)[..], text[700..]);
+    let none = XenSysctlReadconsole { incremental: 0, ..ask };
+    assert_eq!(call(&world, XEN_SYSCTL_readconsole, none).unwrap().count, 0);
+}
+
+#[test]
+fn the_machine_is_shown_as_it_is() {
+    let world = world();
+    let info = call(&world, XEN_SYSCTL_physinfo, XenSysctlPhysinfo::default()).unwrap();
+    assert_eq!((info.threads_per_core, info.cores_per_socket, info.nr_cpus, info.max_cpu_id), (2, 2, 3, 3));
+    assert_eq!((info.total_pages, info.free_pages, info.max_mfn), (40, 40, 63));
+    assert_eq!(info.hw_cap[0], 0x178b_fbff);
+    assert_eq!(info.cpu_khz, 2_400_000);
+    let free = XenSysctlAvailheap { node: -1, ..Default::default() };
+    assert_eq!(call(&world, XEN_SYSCTL_availheap, free).unwrap().avail_bytes, 40 << 12);
+    let node = XenSysctlAvailheap { node: 1, ..free };
+    assert_eq!(call(&world, XEN_SYSCTL_availheap, node), Err(Errno::EINVAL));
+    let times = XenSysctlGetcpuinfo { max_cpus: 9, info: GuestPtr::new(BUFFER), ..Default::default() };
+    assert_eq!(call(&world, XEN_SYSCTL_getcpuinfo, times).unwrap().nr_cpus, 4);
+    assert_eq!(world.platform().peek::<[u64; 5]>(BUFFER), [1000, 1001, 1002, 1003, 0]);
+}
+
+#[test]
+fn topology_has_two_threads_a_core_and_one_node() {
+    let world = world();
+    let count = call(&world, XEN_SYSCTL_cputopoinfo, XenSysctlCputopoinfo::default()).unwrap();
+    assert_eq!(count.num_cpus, 4);
+    let ask = XenSysctlCputopoinfo { num_cpus: 8, cputopo: GuestPtr::new(BUFFER), ..Default::default() };
+    call(&world, XEN_SYSCTL_cputopoinfo, ask).unwrap();
+    let found: [[u32; 3]; 4] = world.platform().peek(BUFFER);
+    assert_eq!(found, [[0, 0, 0], [0, 0, 0], [1, 0, 0], [u32::MAX; 3]]);
+    let ask = XenSysctlNumainfo {
+        num_nodes: 1,
+        meminfo: GuestPtr::new(BUFFER),
+        distance: GuestPtr::new(BUFFER + 64),
+        ..Default::default()
+    };
+    assert_eq!(call(&world, XEN_SYSCTL_numainfo, ask).unwrap().num_nodes, 1);
+    assert_eq!(world.platform().peek::<[u64; 2]>(BUFFER), [40 << 12; 2]);
+    assert_eq!(world.platform().peek::<u32>(BUFFER + 64), 10);
+    world.platform().poke(BUFFER, &PhysdevPciDevice { seg: 0, bus: 3, devfn: 8 });
+    let ask = XenSysctlPcitopoinfo {
+        num_devs: 1,
+        devs: GuestPtr::new(BUFFER),
+        nodes: GuestPtr::new(BUFFER + 64),
+        ..Default::default()
+    };
+    assert_eq!(call(&world, XEN_SYSCTL_pcitopoinfo, ask).unwrap().num_devs, 1);
+    assert_eq!(world.platform().peek::<u32>(BUFFER + 64), XEN_INVALID_DEV);
+}
+
+#[test]
+fn there_is_one_pool_with_all_cpus() {
+    let world = world();
+    world.platform().poke(BUFFER, &[0xffu8; 8]);
+    let cpumap = XenctlBitmap { bitmap: GuestPtr::new(BUFFER), nr_bits: 12, ..Default::default() };
+    let ask = XenSysctlCpupoolOp { op: XEN_SYSCTL_CPUPOOL_OP_INFO, cpumap, ..Default::default() };
+    let info = call(&world, XEN_SYSCTL_cpupool_op, ask).unwrap();
+    assert_eq!((info.cpupool_id, info.n_dom, info.sched_id), (0, 2, crate::domctl::SCHEDULER));
+    assert_eq!(world.platform().peek::<[u8; 3]>(BUFFER), [0xf, 0, 0xff]);
+    let with = |op, cpupool_id, domid| XenSysctlCpupoolOp { op, cpupool_id, domid, ..ask };
+    for (arg, result) in [
+        (with(XEN_SYSCTL_CPUPOOL_OP_INFO, 1, 0), Err(Errno::ENOENT)),
+        (with(XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN, 0, 1), Ok(())),
+        (with(XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN, 0, 9), Err(Errno::ESRCH)),
+        (with(XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN, 2, 1), Err(Errno::ENOENT)),
+        (with(XEN_SYSCTL_CPUPOOL_OP_DESTROY, 0, 0), Err(Errno::EBUSY)),
+        (with(XEN_SYSCTL_CPUPOOL_OP_CREATE, 1, 0), Err(Errno::EOPNOTSUPP)),
+    ] {
+        assert_eq!(call(&world, XEN_SYSCTL_cpupool_op, arg).map(|_| ()), result, "{arg:?}");
+    }
+    let ask = XenSysctlSchedulerOp { sched_id: crate::domctl::SCHEDULER, cmd: 1, ..Default::default() };
+    assert_eq!(call(&world, XEN_SYSCTL_scheduler_op, ask).unwrap().u[..4], 1000u32.to_le_bytes());
+    let other = XenSysctlSchedulerOp { sched_id: 5, ..ask };
+    assert_eq!(call(&world, XEN_SYSCTL_scheduler_op, other), Err(Errno::EINVAL));
+}
+
+#[test]
+fn domains_are_listed_from_a_number_on() {
+    let world = world();
+    let ask = XenSysctlGetdomaininfolist { max_domains: 9, buffer: GuestPtr::new(BUFFER), ..Default::default() };
+    assert_eq!(call(&world, XEN_SYSCTL_getdomaininfolist, ask).unwrap().num_domains, 2);
+    assert_eq!(world.platform().peek::<[XenDomctlGetdomaininfo; 2]>(BUFFER).map(|info| info.domain), [0, 1]);
+    let from = XenSysctlGetdomaininfolist { first_domain: 1, ..ask };
+    assert_eq!(call(&world, XEN_SYSCTL_getdomaininfolist, from).unwrap().num_domains, 1);
+    assert_eq!(world.platform().peek::<XenDomctlGetdomaininfo>(BUFFER).domain, 1);
+    let one = XenSysctlGetdomaininfolist { max_domains: 1, ..ask };
+    assert_eq!(call(&world, XEN_SYSCTL_getdomaininfolist, one).unwrap().num_domains, 1);
+}
+
+#[test]
+fn policies_are_in_the_order_and_range_that_libxc_takes() {
+    let world = world();
+    let size = XenSysctlCpuPolicy { index: XEN_SYSCTL_cpu_policy_pv_default, ..Default::default() };
+    let size = call(&world, XEN_SYSCTL_get_cpu_policy, size).unwrap();
+    let ask = XenSysctlCpuPolicy { leaves: GuestPtr::new(BUFFER), msrs: GuestPtr::new(BUFFER + 0x4000), ..size };
+    let got = call(&world, XEN_SYSCTL_get_cpu_policy, ask).unwrap();
+    assert!(got.nr_leaves > 20 && got.nr_leaves <= size.nr_leaves && got.nr_msrs == 1);
+    let leaves: Vec<XenCpuidLeaf> = (0..u64::from(got.nr_leaves)).map(|n| world.platform().peek(BUFFER + n * 24)).collect();
+    let order: Vec<(u32, u32)> = leaves.iter().map(|leaf| (leaf.leaf, leaf.subleaf)).collect();
+    assert!(order.is_sorted(), "{order:?}");
+    assert!(leaves.iter().any(|leaf| (leaf.leaf, leaf.subleaf) == (1, u32::MAX)));
+    let short = XenSysctlCpuPolicy { nr_leaves: got.nr_leaves - 1, ..ask };
+    assert_eq!(call(&world, XEN_SYSCTL_get_cpu_policy, short), Err(Errno::ENOBUFS));
+    let hvm = XenSysctlCpuPolicy { index: XEN_SYSCTL_cpu_policy_hvm_max, ..ask };
+    assert_eq!(call(&world, XEN_SYSCTL_get_cpu_policy, hvm), Err(Errno::EOPNOTSUPP));
+    let set = XenSysctlCpuFeatureset { index: XEN_SYSCTL_cpu_featureset_host, nr_features: 20, features: GuestPtr::new(BUFFER) };
+    assert_eq!(call(&world, XEN_SYSCTL_get_cpu_featureset, set).unwrap().nr_features, 20);
+    assert_eq!(world.platform().peek::<[u32; 2]>(BUFFER), [0x178b_fbff, 0x7ed8_320b]);
+}
+
+#[test]
+fn small_operations_answer() {
+    let (world, mut machine) = (world(), TestMachine::default());
+    world.platform().poke(BUFFER, b"qe");
+    let keys = XenSysctlDebugKeys { keys: GuestPtr::new(BUFFER), nr_keys: 2, ..Default::default() };
+    call_on(&world, &mut machine, XEN_SYSCTL_debug_keys, keys).unwrap();
+    assert_eq!(machine.keys, b"qe");
+    assert_eq!(call(&world, XEN_SYSCTL_sched_id, XenSysctlSchedId::default()).unwrap().sched_id, 6);
+    let pages = |cmd, start, end| XenSysctlPageOfflineOp { cmd, start, end, status: GuestPtr::new(BUFFER), ..Default::default() };
+    call(&world, XEN_SYSCTL_page_offline_op, pages(sysctl_query_page_offline, 8, 9)).unwrap();
+    assert_eq!(world.platform().peek::<[u32; 2]>(BUFFER), [0, 0]);
+    for (arg, error) in [
+        (pages(sysctl_page_offline, 8, 8), Errno::EOPNOTSUPP),
+        (pages(sysctl_query_page_offline, 9, 8), Errno::EINVAL),
+        (pages(sysctl_query_page_offline, 0, u32::MAX), Errno::EINVAL),
+        (pages(9, 0, 0), Errno::EINVAL),
+    ] {
+        assert_eq!(call(&world, XEN_SYSCTL_page_offline_op, arg), Err(error));
+    }
+    let hotplug = |cpu, op| XenSysctlCpuHotplug { cpu, op };
+    assert!(call(&world, XEN_SYSCTL_cpu_hotplug, hotplug(1, XEN_SYSCTL_CPU_HOTPLUG_ONLINE)).is_ok());
+    assert_eq!(call(&world, XEN_SYSCTL_cpu_hotplug, hotplug(1, XEN_SYSCTL_CPU_HOTPLUG_OFFLINE)), Err(Errno::EOPNOTSUPP));
+    for (cmd, error) in [
+        (XEN_SYSCTL_perfc_op, Errno::ENOSYS),
+        (XEN_SYSCTL_livepatch_op, Errno::ENOSYS),
+        (XEN_SYSCTL_psr_alloc, Errno::ENODEV),
+        (XEN_SYSCTL_coverage_op, Errno::EOPNOTSUPP),
+        (1000, Errno::ENOSYS),
+    ] {
+        assert_eq!(call(&world, cmd, [0u64; 8]), Err(error), "{cmd}");
+    }
+    assert!(world.hv.domains.get(DomId(0)).is_some());
+}
