@@ -7,6 +7,8 @@
 use crate::elf::PvLayout;
 
 const PAGE: u64 = 4096;
+/// Room behind the boot stack.
+const SPARE: u64 = 512 << 10;
 
 /// A run of frames or bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -55,57 +57,76 @@ pub struct DomainLayout {
     pub stack_end: u64,
 }
 
-/// The domain's memory is too small for its own kernel and initrd; the number is the least number of frames.
+/// Why there is no layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooSmall(pub u64);
+pub enum LayoutError {
+    /// The domain's memory is too small for its own kernel and initrd; the least number of frames.
+    TooSmall(u64),
+    /// The kernel's addresses leave no room behind it in the address space.
+    NoRoom,
+}
+
+/// The end of `frames` pages from `at`.
+fn after(at: u64, frames: u64) -> Option<u64> {
+    at.checked_add(frames.checked_mul(PAGE)?)
+}
 
 /// Tables below the root that map `span` with 4 KiB pages.
-fn tables_for(span: Span) -> u64 {
-    let at_level = |shift: u32| if span.is_empty() { 0 } else { ((span.end - 1) >> shift) - (span.start >> shift) + 1 };
-    at_level(21) + at_level(30) + at_level(39)
+fn tables_for(span: Span) -> Option<u64> {
+    let Some(last) = span.end.checked_sub(1).filter(|&last| last >= span.start) else { return Some(0) };
+    let at_level = |shift: u32| (last >> shift).checked_sub(span.start >> shift)?.checked_add(1);
+    at_level(21)?.checked_add(at_level(30)?)?.checked_add(at_level(39)?)
 }
 
 impl DomainLayout {
     /// The layout of a domain with `frames` frames of memory and an initrd of `initrd_bytes`.
     ///
     /// # Errors
-    /// [`TooSmall`].
+    /// [`LayoutError`].
     pub fn new(
         kernel: &PvLayout,
         takes_unmapped_initrd: bool,
         frames: u64,
         initrd_bytes: u64,
-    ) -> Result<DomainLayout, TooSmall> {
+    ) -> Result<DomainLayout, LayoutError> {
+        let (layout, used) =
+            Self::place(kernel, takes_unmapped_initrd, frames, initrd_bytes).ok_or(LayoutError::NoRoom)?;
+        if used > frames { Err(LayoutError::TooSmall(used)) } else { Ok(layout) }
+    }
+
+    /// The layout, and how many frames it uses.
+    fn place(kernel: &PvLayout, takes_unmapped: bool, frames: u64, initrd_bytes: u64) -> Option<(DomainLayout, u64)> {
         let base = kernel.virt_base;
         let initrd_frames = initrd_bytes.div_ceil(PAGE);
-        let p2m_frames = (frames * 8).div_ceil(PAGE);
-        let mut next = kernel.virt_end().next_multiple_of(PAGE);
-        let pfn = |va: u64| (va - base) / PAGE;
-        let initrd_mapped = !takes_unmapped_initrd && initrd_frames != 0;
+        let p2m_frames = frames.checked_mul(8)?.div_ceil(PAGE);
+        let mut next = kernel.virt_end().checked_next_multiple_of(PAGE)?;
+        let pfn = |va: u64| Some(va.checked_sub(base)? / PAGE);
+        let span = |start: u64, len: u64| Some(Span { start, end: start.checked_add(len)? });
+        let initrd_mapped = !takes_unmapped && initrd_frames != 0;
         let mut initrd_pfn = Span::default();
         if initrd_mapped {
-            initrd_pfn = Span { start: pfn(next), end: pfn(next) + initrd_frames };
-            next += initrd_frames * PAGE;
+            initrd_pfn = span(pfn(next)?, initrd_frames)?;
+            next = after(next, initrd_frames)?;
         }
         let p2m_apart = kernel.init_p2m.is_some();
         let (p2m, mut p2m_pfn) = match kernel.init_p2m {
             Some(at) => (at, Span::default()),
             None => {
                 let at = next;
-                next += p2m_frames * PAGE;
-                (at, Span { start: pfn(at), end: pfn(at) + p2m_frames })
+                next = after(at, p2m_frames)?;
+                (at, span(pfn(at)?, p2m_frames)?)
             }
         };
         let start_info = next;
-        let tables = next + PAGE;
+        let tables = after(next, 1)?;
+        let apart = if p2m_apart { tables_for(Span { start: p2m, end: after(p2m, p2m_frames)? })? } else { 0 };
         // The tables are inside what they map: grow until it fits.
-        let mut table_count = 1;
+        let mut table_count: u64 = 1;
         let (mapped, stack_end) = loop {
-            let stack_end = tables + table_count * PAGE + PAGE;
-            let end = (stack_end + (512 << 10)).next_multiple_of(4 << 20);
+            let stack_end = after(tables, table_count.checked_add(1)?)?;
+            let end = stack_end.checked_add(SPARE)?.checked_next_multiple_of(4 << 20)?;
             let mapped = Span { start: base, end };
-            let apart = if p2m_apart { tables_for(Span { start: p2m, end: p2m + p2m_frames * PAGE }) } else { 0 };
-            let wanted = 1 + tables_for(mapped) + apart;
+            let wanted = tables_for(mapped)?.checked_add(apart)?.checked_add(1)?;
             if wanted <= table_count {
                 break (mapped, stack_end);
             }
@@ -113,17 +134,14 @@ impl DomainLayout {
         };
         let mut next_pfn = mapped.len() / PAGE;
         if p2m_apart {
-            p2m_pfn = Span { start: next_pfn, end: next_pfn + p2m_frames };
-            next_pfn += p2m_frames;
+            p2m_pfn = span(next_pfn, p2m_frames)?;
+            next_pfn = p2m_pfn.end;
         }
         if !initrd_mapped && initrd_frames != 0 {
-            initrd_pfn = Span { start: next_pfn, end: next_pfn + initrd_frames };
-            next_pfn += initrd_frames;
+            initrd_pfn = span(next_pfn, initrd_frames)?;
+            next_pfn = initrd_pfn.end;
         }
-        if next_pfn > frames {
-            return Err(TooSmall(next_pfn));
-        }
-        Ok(DomainLayout {
+        let layout = DomainLayout {
             virt_base: base,
             mapped,
             initrd_pfn,
@@ -135,18 +153,18 @@ impl DomainLayout {
             tables,
             table_count,
             stack_end,
-        })
+        };
+        Some((layout, next_pfn))
     }
 
     /// Frame that a virtual address of the initial mapping stands for.
     pub fn pfn(&self, va: u64) -> u64 {
-        (va - self.virt_base) / PAGE
+        va.saturating_sub(self.virt_base) / PAGE
     }
 
     /// Whether a frame is one of the page tables.
     pub fn is_table(&self, pfn: u64) -> bool {
-        let first = self.pfn(self.tables);
-        (first..first + self.table_count).contains(&pfn)
+        pfn.checked_sub(self.pfn(self.tables)).is_some_and(|index| index < self.table_count)
     }
 }
 
@@ -158,11 +176,11 @@ pub fn hypercall_page() -> [u8; 4096] {
         if number == 23 {
             // iret: push rcx, r11, rax; mov eax, 23; syscall: never comes back here.
             let code = [0x51, 0x41, 0x53, 0x50, 0xb8, 23, 0, 0, 0, 0x0f, 0x05];
-            stub[..code.len()].copy_from_slice(&code);
+            stub.iter_mut().zip(code).for_each(|(to, from)| *to = from);
         } else {
             // push rcx, r11; mov eax, number; syscall; pop r11, rcx; ret.
             let code = [0x51, 0x41, 0x53, 0xb8, low, high, 0, 0, 0x0f, 0x05, 0x41, 0x5b, 0x59, 0xc3];
-            stub[..code.len()].copy_from_slice(&code);
+            stub.iter_mut().zip(code).for_each(|(to, from)| *to = from);
         }
     }
     page
@@ -209,6 +227,13 @@ mod tests {
 
     #[test]
     fn a_domain_without_room_for_its_initrd_is_refused() {
-        assert!(DomainLayout::new(&linux(), true, 20_000, 1 << 30).is_err());
+        let result = DomainLayout::new(&linux(), true, 20_000, 1 << 30);
+        assert!(matches!(result, Err(LayoutError::TooSmall(frames)) if frames > 1 << 18));
+    }
+
+    #[test]
+    fn addresses_at_the_end_of_the_address_space_are_refused() {
+        let kernel = PvLayout { virt_base: u64::MAX - 0x40_0000, phys_start: 0, phys_end: 0x30_0000, ..linux() };
+        assert_eq!(DomainLayout::new(&kernel, true, 1 << 18, 0), Err(LayoutError::NoRoom));
     }
 }

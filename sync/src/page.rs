@@ -92,7 +92,7 @@ impl SharedPage {
         let mut at = 0;
         while at < len {
             let pos = offset + at;
-            if pos % 8 == 0 && len - at >= 8 {
+            if pos.is_multiple_of(8) && len - at >= 8 {
                 buf[at..at + 8].copy_from_slice(&self.load_u64(pos).to_le_bytes());
                 at += 8;
             } else {
@@ -109,7 +109,7 @@ impl SharedPage {
         let mut at = 0;
         while at < len {
             let pos = offset + at;
-            if pos % 8 == 0 && len - at >= 8 {
+            if pos.is_multiple_of(8) && len - at >= 8 {
                 let mut word = [0; 8];
                 word.copy_from_slice(&buf[at..at + 8]);
                 self.store_u64(pos, u64::from_le_bytes(word));

@@ -342,7 +342,7 @@ fn make_cpu_area(cpu: CpuId, early: &mut Early) -> machine::CpuArea {
     let stub_linear = (&raw const syscall_stubs) as u64 + u64::from(cpu.0) * 64;
     // SAFETY: inside the image's stub pages, written through the direct map.
     unsafe { entry::write_syscall_stubs(direct(stub_linear - layout::IMAGE_BASE), stub_linear, top) };
-    machine::CpuArea { top, gdt_page: direct(gdt_page), stub: stub_linear }
+    machine::CpuArea { top, gdt_page: direct(gdt_page) }
 }
 
 /// Control registers, system-call MSRs and descriptors of the running CPU.

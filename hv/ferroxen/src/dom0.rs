@@ -12,7 +12,7 @@ use ferroxen_core::memory::Request;
 use ferroxen_core::paging;
 use ferroxen_core::pv::{self, Regs};
 use ferroxen_core::sched::{INITIALISED, UP};
-use ferroxen_loader::build::{DomainLayout, TooSmall, hypercall_page};
+use ferroxen_loader::build::{DomainLayout, LayoutError, hypercall_page};
 use ferroxen_loader::{ElfKernel, KernelImage};
 use ferroxen_sync::Shared;
 use ferroxen_x86::bootinfo::Range;
@@ -96,7 +96,10 @@ fn build_from(plan: &Plan, elf: &[u8], initrd: Option<Range>) {
     let initrd_bytes = initrd.map_or(0, |range| range.end - range.start);
     let layout = match DomainLayout::new(&target, notes.mod_start_pfn, frames, initrd_bytes) {
         Ok(layout) => layout,
-        Err(TooSmall(least)) => stop(format_args!(
+        Err(LayoutError::NoRoom) => {
+            stop(format_args!("dom0 kernel: its addresses leave no room behind it"))
+        }
+        Err(LayoutError::TooSmall(least)) => stop(format_args!(
             "dom0_mem: kernel and initrd need at least {} MiB, dom0 has {} MiB",
             least.div_ceil(256),
             frames / 256

@@ -61,8 +61,6 @@ pub struct CpuArea {
     pub top: *mut StackTop,
     /// Its page of reserved descriptors, writable.
     pub gdt_page: *mut u64,
-    /// Linear address of its SYSCALL stub.
-    pub stub: u64,
 }
 
 /// What boot found and prepared.
@@ -495,9 +493,4 @@ pub fn reboot() -> ! {
     }
     delay_us(50_000);
     instructions::halt()
-}
-
-/// Which CPU a number names.
-pub fn cpu_online(cpu: CpuId) -> bool {
-    remote(cpu).online.load(Ordering::Relaxed)
 }

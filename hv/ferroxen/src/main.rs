@@ -1,5 +1,7 @@
 //! The hypervisor: boot and wiring. Decisions are `ferroxen_core`'s, hardware is `ferroxen_x86`'s.
 #![cfg_attr(target_os = "none", no_std, no_main)]
+// Constants of the ABI keep their C names (xen-abi), also in patterns.
+#![allow(non_upper_case_globals)]
 
 #[cfg(target_os = "none")]
 extern crate alloc;

@@ -12,8 +12,6 @@ pub mod work {
     pub const TIMER: u64 = 1 << 1;
     /// Device interrupts wait in `Shared::irqs`.
     pub const IRQ: u64 = 1 << 2;
-    /// Someone wants this CPU to look: an event, a new vcpu_info, …
-    pub const LOOK: u64 = 1 << 3;
     /// What a hypercall or trap left to be done (`Effects`).
     pub const EFFECTS: u64 = 1 << 4;
 }
@@ -28,8 +26,6 @@ pub struct Remote {
     pub online: AtomicBool,
     /// Vectors that fired and wait to be delivered.
     pub irqs: [AtomicU64; 4],
-    /// Flush requests handled: sequence number.
-    pub flush_done: AtomicU64,
     /// Stamp of its last full flush.
     pub flush_stamp: AtomicU32,
     /// NMI: stop for ever.
@@ -43,7 +39,6 @@ impl Remote {
             apic_id: AtomicU32::new(u32::MAX),
             online: AtomicBool::new(false),
             irqs: [const { AtomicU64::new(0) }; 4],
-            flush_done: AtomicU64::new(0),
             flush_stamp: AtomicU32::new(0),
             stop: AtomicBool::new(false),
         }
