@@ -1,12 +1,11 @@
 //! Who runs where: the argument that takes the place of an ambient "current".
 
+use crate::addr::Vaddr;
 use crate::cpu::CpuId;
 use crate::domain::{Domain, Hypervisor, Vcpu};
 use crate::hypercall::Stop;
 use crate::platform::{Fault, Flush, Platform};
 use crate::pv::PvState;
-use crate::addr::Vaddr;
-
 
 /// The running vcpu on its CPU, for the length of one trap or hypercall.
 pub struct Ctx<'a, P: Platform> {

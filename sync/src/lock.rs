@@ -181,7 +181,10 @@ mod order {
     pub fn take(level: u8, name: &str, same: bool) {
         HELD.with_borrow_mut(|held| {
             if let Some(&top) = held.iter().max() {
-                assert!(top < level || (same && top == level), "lock order: {name} ({level}) taken while {top} is held");
+                assert!(
+                    top < level || (same && top == level),
+                    "lock order: {name} ({level}) taken while {top} is held"
+                );
             }
             held.push(level);
         });

@@ -35,14 +35,8 @@ pub fn load<P: Platform>(ctx: &mut Ctx<'_, P>, target: &Shared<Vcpu<P>>, c: &Vcp
     if target.sched.flags() & INITIALISED != 0 {
         return Err(Errno::EEXIST.into());
     }
-    let mut inner = Ctx {
-        hv: ctx.hv,
-        cpu: ctx.cpu,
-        vcpu: target,
-        dom: ctx.dom,
-        pv: &mut saved.pv,
-        effects: Effects::default(),
-    };
+    let mut inner =
+        Ctx { hv: ctx.hv, cpu: ctx.cpu, vcpu: target, dom: ctx.dom, pv: &mut saved.pv, effects: Effects::default() };
     let dom = inner.dom;
     let kernel = root(&mut inner, dom, kernel_root)?;
     let user = if user_root == 0 { Ok(Maddr(0)) } else { root(&mut inner, dom, user_root) };
@@ -75,7 +69,7 @@ pub fn load<P: Platform>(ctx: &mut Ctx<'_, P>, target: &Shared<Vcpu<P>>, c: &Vcp
         (VGCF_failsafe_disables_events, pv::FAILSAFE_MASKS_EVENTS),
         (VGCF_syscall_disables_events, pv::SYSCALL_MASKS_EVENTS),
     ] {
-        if c.flags & u64::from(bit) != 0 {
+        if c.flags & bit != 0 {
             state.flags |= flag;
         }
     }

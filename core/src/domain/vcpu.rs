@@ -5,11 +5,11 @@ use crate::addr::Maddr;
 use crate::evtchn::VcpuEvents;
 use crate::platform::Platform;
 use crate::pv::{FpuBlock, PvState, Regs};
+use crate::sched::VcpuSched;
+use crate::time::{VcpuRunState, VcpuTimers};
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use crate::sched::VcpuSched;
-use crate::time::{VcpuRunState, VcpuTimers};
 use ferroxen_sync::{Lock, rank};
 
 /// A virtual CPU.

@@ -409,7 +409,7 @@ impl FlushedFrame {
     /// Stops with the first `held` entries holding references: interrupted, or refused at that entry. What is held
     /// stays parked in the frame; with 0 and no other holder, nothing is left. A left-over reference must be put.
     pub fn park(self, frames: &FrameTable, held: u16, frame: &FrameRef) -> Option<FrameRef> {
-        let Some(entry) = frames.entry(self.0.mfn) else { return None };
+        let entry = frames.entry(self.0.mfn)?;
         entry.partial.store(held, Ordering::Release);
         // The reference that `0, PARTIAL` owns; when too many references exist, the caller's own is one short of
         // the limit, so that this cannot fail by much: `LIMIT` is half of what the word can count.

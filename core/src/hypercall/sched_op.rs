@@ -104,8 +104,7 @@ fn poll<P: Platform>(ctx: &mut Ctx<'_, P>, arg: Vaddr) -> HypercallResult {
     let mut awake = page.load_u8(info.offset()) != 0 && page.load_u8(info.offset().wrapping_add(1)) == 0;
     let mut result = Ok(0);
     for index in 0..op.nr_ports {
-        let pending = port_at(index)
-            .and_then(|port| evtchn::is_pending(ctx.hv, ctx.dom, port).map_err(Stop::from));
+        let pending = port_at(index).and_then(|port| evtchn::is_pending(ctx.hv, ctx.dom, port).map_err(Stop::from));
         match pending {
             Ok(pending) => awake |= pending,
             Err(stop) => {

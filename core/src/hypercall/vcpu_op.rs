@@ -144,7 +144,7 @@ fn register_info<P: Platform>(
     offset: u32,
 ) -> HypercallResult {
     const SIZE: u64 = size_of::<VcpuInfo>() as u64;
-    if u64::from(offset) > PAGE_SIZE - SIZE || offset % 8 != 0 {
+    if u64::from(offset) > PAGE_SIZE - SIZE || !offset.is_multiple_of(8) {
         return Err(Errno::EINVAL.into());
     }
     // Once only; and the record of a vcpu that runs elsewhere cannot be moved under it.

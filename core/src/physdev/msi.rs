@@ -77,9 +77,11 @@ pub(super) fn prepare(
     if log > u32::from(control) >> MSI_MULTIPLE_CAPABLE & 7 {
         return Err(Errno::EINVAL);
     }
-    let vector = machine
-        .allocate_vectors(pirq, count.into(), false)
-        .ok_or(if count == 1 { Errno::ENOSPC } else { Errno::EOPNOTSUPP })?;
+    let vector = machine.allocate_vectors(pirq, count.into(), false).ok_or(if count == 1 {
+        Errno::ENOSPC
+    } else {
+        Errno::EOPNOTSUPP
+    })?;
     let control = control & !MSI_ENABLE & !(7 << MSI_MULTIPLE_ENABLE) | (log as u16) << MSI_MULTIPLE_ENABLE;
     set_control(machine, function, capability, control);
     if let Some(register) = mask_register(control, capability) {

@@ -111,7 +111,9 @@ fn s5_switches_off_and_other_states_are_refused() {
 #[test]
 fn memory_types_can_be_read_and_no_others_be_had() {
     let mut machine = Machine::default();
-    let read = |machine: &mut Machine, reg| call(machine, 0, XENPF_read_memtype, XenpfReadMemtype { reg, ..Default::default() });
+    let read = |machine: &mut Machine, reg| {
+        call(machine, 0, XENPF_read_memtype, XenpfReadMemtype { reg, ..Default::default() })
+    };
     let found = read(&mut machine, 1).unwrap();
     assert_eq!((found.mfn, found.nr_mfns, found.r#type), (0, 0x8_0000, 6));
     assert_eq!(read(&mut machine, 0).unwrap().nr_mfns, 0);

@@ -31,13 +31,7 @@ pub struct Fair<P: Platform>(Lock<rank::RunQueue, State<P>>);
 
 impl<P: Platform> Default for Fair<P> {
     fn default() -> Self {
-        Fair(Lock::new(State {
-            queue: Vec::new(),
-            room: 0,
-            online: CpuMask::EMPTY,
-            idle: CpuMask::EMPTY,
-            floor: 0,
-        }))
+        Fair(Lock::new(State { queue: Vec::new(), room: 0, online: CpuMask::EMPTY, idle: CpuMask::EMPTY, floor: 0 }))
     }
 }
 
@@ -119,7 +113,9 @@ impl<P: Platform> Scheduler<P> for Fair<P> {
         let least = state.least(Some(cpu));
         let chosen = match (current, least) {
             (Some(vcpu), None) => vcpu.clone(),
-            (Some(vcpu), Some((_, used))) if vcpu.sched.used.load(Ordering::Relaxed) <= used.saturating_add(PREEMPT) => {
+            (Some(vcpu), Some((_, used)))
+                if vcpu.sched.used.load(Ordering::Relaxed) <= used.saturating_add(PREEMPT) =>
+            {
                 vcpu.clone()
             }
             (_, Some((at, _))) => state.queue.swap_remove(at),

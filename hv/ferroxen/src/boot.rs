@@ -76,7 +76,10 @@ impl Early {
     /// So many bytes, aligned, zeroed, by physical address.
     pub fn take(&mut self, bytes: u64, align: u64) -> u64 {
         let start = (self.range.end - bytes) & !(align - 1);
-        assert!(start >= self.range.start, "not enough memory below 4 GiB to start ({bytes} bytes wanted); give the machine more memory");
+        assert!(
+            start >= self.range.start,
+            "not enough memory below 4 GiB to start ({bytes} bytes wanted); give the machine more memory"
+        );
         self.range.end = start;
         // SAFETY: free RAM of the direct map.
         unsafe { core::ptr::write_bytes(direct::<u8>(start), 0, bytes as usize) };
@@ -269,7 +272,8 @@ fn largest_gap(boot: &BootInfo) -> Range {
 
 fn alloc_free_list(boot: &BootInfo) -> [Range; 10] {
     let mut taken = [Range::default(); 10];
-    taken[0] = Range { start: image_physical(&raw const image_start), end: image_physical(&raw const image_end_symbol) };
+    taken[0] =
+        Range { start: image_physical(&raw const image_start), end: image_physical(&raw const image_end_symbol) };
     for (slot, module) in taken[1..].iter_mut().zip(boot.modules()) {
         *slot = module.range;
     }
@@ -369,7 +373,10 @@ pub fn setup_cpu(cpu: CpuId, options: &Options) {
         instructions::write_cr4(cr4);
         fpu::init();
         let stub = (&raw const syscall_stubs) as u64 + u64::from(cpu.0) * 64;
-        instructions::wrmsr(0xc000_0081, u64::from(descriptors::RING3_CS32) << 48 | u64::from(descriptors::HV_CS) << 32);
+        instructions::wrmsr(
+            0xc000_0081,
+            u64::from(descriptors::RING3_CS32) << 48 | u64::from(descriptors::HV_CS) << 32,
+        );
         instructions::wrmsr(0xc000_0082, stub); // LSTAR
         instructions::wrmsr(0xc000_0083, stub + entry::SYSCALL32_STUB); // CSTAR
         let base = entry::top_of(layout::cpu_area(cpu.0) + layout::AREA_STACK) as u64;
@@ -383,7 +390,18 @@ pub fn setup_cpu(cpu: CpuId, options: &Options) {
 fn disable_legacy_pic() {
     // SAFETY: the two 8259s: all lines masked, vectors moved out of the way of exceptions.
     unsafe {
-        for (port, value) in [(0x20u16, 0x11u8), (0xa0, 0x11), (0x21, 0x20), (0xa1, 0x28), (0x21, 4), (0xa1, 2), (0x21, 1), (0xa1, 1), (0x21, 0xff), (0xa1, 0xff)] {
+        for (port, value) in [
+            (0x20u16, 0x11u8),
+            (0xa0, 0x11),
+            (0x21, 0x20),
+            (0xa1, 0x28),
+            (0x21, 4),
+            (0xa1, 2),
+            (0x21, 1),
+            (0xa1, 1),
+            (0x21, 0xff),
+            (0xa1, 0xff),
+        ] {
             instructions::outb(port, value);
         }
     }

@@ -43,7 +43,7 @@ pub fn init() {
 /// Runs `f` on an uncached mapping of device memory at `at`, 16 bytes that do not leave their page. `None`: it is RAM
 /// or the hypervisor's own.
 fn with_device<T>(at: Maddr, f: impl FnOnce(*mut u32) -> T) -> Option<T> {
-    if hv().frames.io.access(at.mfn()) == IoAccess::Refused || at.0 % 16 != 0 {
+    if hv().frames.io.access(at.mfn()) == IoAccess::Refused || !at.0.is_multiple_of(16) {
         return None;
     }
     let window = WINDOW.get()?.lock();

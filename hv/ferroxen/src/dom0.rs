@@ -96,9 +96,7 @@ fn build_from(plan: &Plan, elf: &[u8], initrd: Option<Range>) {
     let initrd_bytes = initrd.map_or(0, |range| range.end - range.start);
     let layout = match DomainLayout::new(&target, notes.mod_start_pfn, frames, initrd_bytes) {
         Ok(layout) => layout,
-        Err(LayoutError::NoRoom) => {
-            stop(format_args!("dom0 kernel: its addresses leave no room behind it"))
-        }
+        Err(LayoutError::NoRoom) => stop(format_args!("dom0 kernel: its addresses leave no room behind it")),
         Err(LayoutError::TooSmall(least)) => stop(format_args!(
             "dom0_mem: kernel and initrd need at least {} MiB, dom0 has {} MiB",
             least.div_ceil(256),
@@ -254,7 +252,7 @@ fn start_info(plan: &Plan, layout: &DomainLayout, frames: u64, shared_info: Mfn,
     info.magic[..magic.len()].copy_from_slice(magic);
     info.nr_pages = frames;
     info.shared_info = shared_info.maddr().0;
-    info.flags = (SIF_PRIVILEGED | SIF_INITDOMAIN) as u32;
+    info.flags = SIF_PRIVILEGED | SIF_INITDOMAIN;
     info.pt_base = layout.tables;
     info.nr_pt_frames = layout.table_count;
     info.mfn_list = layout.p2m;
@@ -268,7 +266,7 @@ fn start_info(plan: &Plan, layout: &DomainLayout, frames: u64, shared_info: Mfn,
             info.mod_start = layout.virt_base + layout.initrd_pfn.start * PAGE;
         } else {
             info.mod_start = layout.initrd_pfn.start;
-            info.flags |= SIF_MOD_START_PFN as u32;
+            info.flags |= SIF_MOD_START_PFN;
         }
     }
     // The first word is the file's name, where the boot loader gives it.

@@ -52,9 +52,9 @@ fn with_entry<T>(gsi: u32, f: impl FnOnce(&IoApic, u32) -> T) -> Option<T> {
 /// A free vector, now bound to this pirq.
 pub fn allocate_vector(pirq: u32, level: bool) -> Option<u8> {
     let value = (pirq + 1) & PIRQ_MASK | if level { LEVEL_BIT } else { 0 };
-    (FIRST_VECTOR..=LAST_VECTOR).filter(|&v| v != 0x80 && v != 0x82).find(|&v| {
-        VECTORS[usize::from(v)].compare_exchange(0, value, Ordering::SeqCst, Ordering::Relaxed).is_ok()
-    })
+    (FIRST_VECTOR..=LAST_VECTOR)
+        .filter(|&v| v != 0x80 && v != 0x82)
+        .find(|&v| VECTORS[usize::from(v)].compare_exchange(0, value, Ordering::SeqCst, Ordering::Relaxed).is_ok())
 }
 
 /// `count` (a power of two) free vectors in a row, the first a multiple of `count`, now bound to `pirq` and the following.
@@ -103,11 +103,8 @@ pub fn read_register(physical: u64, register: u32) -> Option<u32> {
 /// Routes a line to the boot CPU as `vector`, masked.
 pub fn route(gsi: u32, vector: u8, level: bool, low: bool) -> bool {
     let apic_id = u64::from(remote(ferroxen_core::cpu::CpuId(0)).apic_id.load(Ordering::Relaxed));
-    let value = u64::from(vector)
-        | if level { LEVEL } else { 0 }
-        | if low { ACTIVE_LOW } else { 0 }
-        | MASKED
-        | apic_id << 56;
+    let value =
+        u64::from(vector) | if level { LEVEL } else { 0 } | if low { ACTIVE_LOW } else { 0 } | MASKED | apic_id << 56;
     with_entry(gsi, |io, entry| io.write_entry(entry, value)).is_some()
 }
 

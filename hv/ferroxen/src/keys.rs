@@ -4,9 +4,9 @@ use crate::machine::hv;
 use crate::percpu::{self, COUNTER_NAMES};
 use crate::{bounce, info, switch};
 use core::sync::atomic::Ordering;
-use ferroxen_core::console::Received;
 use ferroxen_core::Platform;
 use ferroxen_core::addr::{Mfn, Vaddr};
+use ferroxen_core::console::Received;
 use ferroxen_core::domain::DomId;
 use ferroxen_core::evtchn;
 use ferroxen_core::paging;
@@ -31,7 +31,9 @@ pub fn debug_key(key: u8) {
     match key {
         b'h' => {
             info!("'h' pressed -> showing installed handlers");
-            info!(" key 'R' => reboot machine; '0' => dom0's registers; 'c' => counters; 'd' => registers; 'e' => event channels; 'q' => domains");
+            info!(
+                " key 'R' => reboot machine; '0' => dom0's registers; 'c' => counters; 'd' => registers; 'e' => event channels; 'q' => domains"
+            );
             info!(" key 'm' => memory");
         }
         b'R' => {
@@ -69,8 +71,12 @@ fn counters() {
         }
         let top = percpu::remote(cpu).top.load(Ordering::Acquire);
         // SAFETY: stack tops are never taken away; torn counters are only printed.
-        let (bounces, returns) =
-            unsafe { ((&raw const (*top).cpu.syscall_bounces).read_volatile(), (&raw const (*top).cpu.syscall_returns).read_volatile()) };
+        let (bounces, returns) = unsafe {
+            (
+                (&raw const (*top).cpu.syscall_bounces).read_volatile(),
+                (&raw const (*top).cpu.syscall_returns).read_volatile(),
+            )
+        };
         info!("  system calls bounced: {bounces}, returned: {returns}");
     }
 }
@@ -118,7 +124,10 @@ fn dom0_registers() {
             continue;
         }
         let r = &saved.regs;
-        info!("v{}: rip {:016x} rsp {:016x} rflags {:08x} rax {:x} rdi {:x} rsi {:x}", vcpu.id, r.rip, r.rsp, r.rflags, r.rax, r.rdi, r.rsi);
+        info!(
+            "v{}: rip {:016x} rsp {:016x} rflags {:08x} rax {:x} rdi {:x} rsi {:x}",
+            vcpu.id, r.rip, r.rsp, r.rflags, r.rax, r.rdi, r.rsi
+        );
         for word in 0..160u64 {
             let at = Vaddr(r.rsp.wrapping_add(word * 8));
             let Some((table, index)) = paging::find_l1e(hv(), saved.pv.kernel_root, at) else { break };

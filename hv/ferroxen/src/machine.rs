@@ -1,7 +1,7 @@
 //! The machine as a whole: its state's root, bringing it up, and what the rest of the wiring shares.
 
 use crate::boot::{self, Early, Text};
-use crate::percpu::{self, CPUS, remote};
+use crate::percpu::{self, CPUS};
 use crate::platform::{self, Machine, SCALE};
 use crate::{console, dom0, info, irq, switch, timer, warning};
 use alloc::vec::Vec;
@@ -111,7 +111,8 @@ pub fn start(mut plan: Plan) -> ! {
     }
     let boot_apic = apic::id();
     CPUS[0].apic_id.store(boot_apic, Ordering::Relaxed);
-    let others: Vec<u32> = plan.tables.cpus[..plan.tables.cpu_count].iter().copied().filter(|&id| id != boot_apic).collect();
+    let others: Vec<u32> =
+        plan.tables.cpus[..plan.tables.cpu_count].iter().copied().filter(|&id| id != boot_apic).collect();
     for (n, id) in others.iter().enumerate().take(plan.areas.len().saturating_sub(1)) {
         CPUS[n + 1].apic_id.store(*id, Ordering::Relaxed);
     }
@@ -145,9 +146,7 @@ fn leave_boot_stack() -> ! {
         enter_first()
     }
     // SAFETY: the CPU's own stack; the boot stack is left for ever.
-    unsafe {
-        core::arch::asm!("mov rsp, {}", "xor ebp, ebp", "call {}", "ud2", in(reg) top, sym go, options(noreturn))
-    }
+    unsafe { core::arch::asm!("mov rsp, {}", "xor ebp, ebp", "call {}", "ud2", in(reg) top, sym go, options(noreturn)) }
 }
 
 /// On a CPU's own stack: from here on only the exit path and traps run.
@@ -418,7 +417,10 @@ pub fn after_shutdown(domain: &Domain) {
             reboot()
         }
         SHUTDOWN_crash => {
-            crate::error!("Domain 0 crashed: {} machine", if options().noreboot { "'noreboot' set - halting" } else { "rebooting" });
+            crate::error!(
+                "Domain 0 crashed: {} machine",
+                if options().noreboot { "'noreboot' set - halting" } else { "rebooting" }
+            );
             finish()
         }
         SHUTDOWN_watchdog => {

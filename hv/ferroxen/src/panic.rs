@@ -32,9 +32,23 @@ pub fn fatal_trap(regs: &Regs, what: &str) -> ! {
         instructions::halt();
     }
     error!("****************************************");
-    error!("Panic on CPU {}: {what} in the hypervisor, vector {} error {:#x}", percpu::number(), regs.entry_vector, regs.error_code);
-    error!("rip {:016x} cs {:04x} rflags {:08x} rsp {:016x} ss {:04x}", regs.rip, regs.cs, regs.rflags, regs.rsp, regs.ss);
-    error!("cr0 {:08x} cr2 {:016x} cr3 {:016x} cr4 {:08x}", instructions::read_cr0(), instructions::read_cr2(), instructions::read_cr3(), instructions::read_cr4());
+    error!(
+        "Panic on CPU {}: {what} in the hypervisor, vector {} error {:#x}",
+        percpu::number(),
+        regs.entry_vector,
+        regs.error_code
+    );
+    error!(
+        "rip {:016x} cs {:04x} rflags {:08x} rsp {:016x} ss {:04x}",
+        regs.rip, regs.cs, regs.rflags, regs.rsp, regs.ss
+    );
+    error!(
+        "cr0 {:08x} cr2 {:016x} cr3 {:016x} cr4 {:08x}",
+        instructions::read_cr0(),
+        instructions::read_cr2(),
+        instructions::read_cr3(),
+        instructions::read_cr4()
+    );
     error!("rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}", regs.rax, regs.rbx, regs.rcx, regs.rdx);
     error!("rsi {:016x} rdi {:016x} rbp {:016x} r8  {:016x}", regs.rsi, regs.rdi, regs.rbp, regs.r8);
     error!("r9  {:016x} r10 {:016x} r11 {:016x} r12 {:016x}", regs.r9, regs.r10, regs.r11, regs.r12);

@@ -79,7 +79,7 @@ pub fn mark(cpu: CpuId, bits: u64) {
     let top = remote(cpu).top.load(Ordering::Acquire);
     if !top.is_null() {
         // SAFETY: stack tops are never taken away; only the atomic is touched.
-        unsafe { (*(&raw const (*top).cpu.pending)).fetch_or(bits, Ordering::SeqCst) };
+        unsafe { (*top).cpu.pending.fetch_or(bits, Ordering::SeqCst) };
     }
 }
 
@@ -87,13 +87,13 @@ pub fn mark(cpu: CpuId, bits: u64) {
 pub fn pending(cpu: CpuId) -> u64 {
     let top = remote(cpu).top.load(Ordering::Acquire);
     // SAFETY: stack tops are never taken away; only the atomic is touched.
-    if top.is_null() { 0 } else { unsafe { (*(&raw const (*top).cpu.pending)).load(Ordering::SeqCst) } }
+    if top.is_null() { 0 } else { unsafe { (*top).cpu.pending.load(Ordering::SeqCst) } }
 }
 
 /// Takes this CPU's waiting work.
 pub fn take_pending() -> u64 {
     // SAFETY: this CPU's own stack top; only the atomic is touched.
-    unsafe { (*(&raw const (*entry::top()).cpu.pending)).swap(0, Ordering::SeqCst) }
+    unsafe { (*entry::top()).cpu.pending.swap(0, Ordering::SeqCst) }
 }
 
 /// What is counted on each CPU.

@@ -28,13 +28,15 @@ static CMOS_INDEX: AtomicU8 = AtomicU8::new(0);
 
 /// Ports that the hypervisor keeps: interrupt controllers, PIT, its serial port, VGA is the guest's.
 fn is_ours(port: u16) -> bool {
-    matches!(port, 0x20 | 0x21 | 0xa0 | 0xa1 | 0x40..=0x43 | 0x61) || (machine::serial_is_ours() && (0x3f8..=0x3ff).contains(&port))
+    matches!(port, 0x20 | 0x21 | 0xa0 | 0xa1 | 0x40..=0x43 | 0x61)
+        || (machine::serial_is_ours() && (0x3f8..=0x3ff).contains(&port))
 }
 
 impl PrivMachine for Guest<'_> {
     fn segment(&mut self, name: SegmentName) -> Option<Segment> {
         let top = switch::top();
-        let long = top.regs.cs & 0xffff == u64::from(ferroxen_x86::descriptors::RING3_CS64) || mode(top) == Mode::Bits64;
+        let long =
+            top.regs.cs & 0xffff == u64::from(ferroxen_x86::descriptors::RING3_CS64) || mode(top) == Mode::Bits64;
         if long {
             return match name {
                 // SAFETY: the registers exist on every 64-bit CPU.
@@ -137,7 +139,9 @@ impl PrivMachine for Guest<'_> {
     }
     fn read_cr(&mut self, n: u32) -> Option<u64> {
         match n {
-            0 => Some(cpupolicy::pv_cr0(instructions::read_cr0(), self.pv.flags & ferroxen_core::pv::TASK_SWITCHED != 0)),
+            0 => {
+                Some(cpupolicy::pv_cr0(instructions::read_cr0(), self.pv.flags & ferroxen_core::pv::TASK_SWITCHED != 0))
+            }
             2 => Some(self.pv.cr2),
             3 => Some(self.pv.kernel_root.0),
             4 => Some(cpupolicy::pv_cr4(self.policy, instructions::read_cr4(), self.pv.cr4)),
@@ -302,10 +306,7 @@ pub fn forced(top: &mut StackTop) -> bool {
     true
 }
 
-fn run(
-    top: &mut StackTop,
-    f: impl FnOnce(&mut ferroxen_core::pv::Regs, &View, &mut Guest<'_>) -> Outcome,
-) -> bool {
+fn run(top: &mut StackTop, f: impl FnOnce(&mut ferroxen_core::pv::Regs, &View, &mut Guest<'_>) -> Outcome) -> bool {
     let mode = mode(top);
     let Some((vcpu, dom, sched)) = switch::running() else { return false };
     let iopl = dom.vm_assist.load(Ordering::Relaxed) & 1 << xen_abi::xen::VMASST_TYPE_architectural_iopl != 0;

@@ -31,7 +31,8 @@ struct Slots([UnsafeCell<Current>; MAX_CPUS]);
 // SAFETY: each CPU uses its own slot only, and never from an interrupt handler.
 unsafe impl Sync for Slots {}
 static CURRENT: Slots = Slots(
-    [const { UnsafeCell::new(Current { vcpu: None, domain: None, gdt_frames_mapped: 0, ldt_mapped: false }) }; MAX_CPUS],
+    [const { UnsafeCell::new(Current { vcpu: None, domain: None, gdt_frames_mapped: 0, ldt_mapped: false }) };
+        MAX_CPUS],
 );
 
 fn current() -> *mut Current {

@@ -57,7 +57,7 @@ pub fn program() {
         return;
     }
     let left = at.saturating_sub(hv().platform.now());
-    let ticks = (u128::from(left) * u128::from(APIC_MUL.load(Ordering::Relaxed)) >> 32) as u64;
+    let ticks = ((u128::from(left) * u128::from(APIC_MUL.load(Ordering::Relaxed))) >> 32) as u64;
     apic::set_timer(ticks.clamp(1, u64::from(u32::MAX)) as u32);
 }
 

@@ -12,10 +12,7 @@ use ferroxen_x86::apic::{VECTOR_ERROR, VECTOR_FLUSH, VECTOR_KICK, VECTOR_SPURIOU
 use ferroxen_x86::{StackTop, apic, entry, fpu, instructions, layout};
 
 /// Calls core for the running vcpu and performs the effects.
-pub fn with_ctx<T>(
-    top: &mut StackTop,
-    f: impl FnOnce(&mut Ctx<'_, platform::Machine>, &mut Regs) -> T,
-) -> Option<T> {
+pub fn with_ctx<T>(top: &mut StackTop, f: impl FnOnce(&mut Ctx<'_, platform::Machine>, &mut Regs) -> T) -> Option<T> {
     let (vcpu, dom, _) = switch::running()?;
     let StackTop { regs, pv, .. } = top;
     let mut ctx = Ctx { hv: hv(), cpu: percpu::this(), vcpu, dom, pv, effects: Effects::default() };
@@ -76,11 +73,14 @@ fn page_fault(top: &mut StackTop, va: u64, error: u32) {
         return;
     }
     // A write to a present page, by the guest's kernel: perhaps to a page table.
-    if error & 0b11 == 0b11 && error & 0b11000 == 0 && top.pv.in_kernel() && layout::is_guest(va) {
-        if privileged::write_to_page_table(top, va) {
-            percpu::count(Counter::PageTableWrite);
-            return;
-        }
+    if error & 0b11 == 0b11
+        && error & 0b11000 == 0
+        && top.pv.in_kernel()
+        && layout::is_guest(va)
+        && privileged::write_to_page_table(top, va)
+    {
+        percpu::count(Counter::PageTableWrite);
+        return;
     }
     bounce::page_fault(top, va, error);
 }

@@ -91,16 +91,16 @@ pub fn apply(top: &mut StackTop, effects: Effects) {
         // SAFETY: as above.
         unsafe { instructions::wrmsr(0xc000_0102, base) };
     }
-    if effects.refresh_info || effects.update_time {
-        if let Some((vcpu, _, _)) = switch::running() {
-            switch::refresh_info(top, vcpu);
-            switch::write_time(vcpu);
-        }
+    if (effects.refresh_info || effects.update_time)
+        && let Some((vcpu, _, _)) = switch::running()
+    {
+        switch::refresh_info(top, vcpu);
+        switch::write_time(vcpu);
     }
-    if effects.shutdown {
-        if let Some((_, domain, _)) = switch::running() {
-            crate::machine::after_shutdown(domain);
-        }
+    if effects.shutdown
+        && let Some((_, domain, _)) = switch::running()
+    {
+        crate::machine::after_shutdown(domain);
     }
     if effects.reschedule {
         percpu::mark(percpu::this(), work::SCHEDULE);

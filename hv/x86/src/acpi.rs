@@ -95,9 +95,9 @@ fn checksum_good(bytes: &[u8]) -> bool {
 pub fn find_rsdp(memory: &impl Physical) -> Option<u64> {
     let ebda = memory.bytes(0x40e, 2).map(|b| u64::from(u16::from_le_bytes([b[0], b[1]])) << 4).unwrap_or(0);
     let low = if (0x400..0xa_0000).contains(&ebda) { ebda..ebda + 1024 } else { 0..0 };
-    low.chain(0xe_0000..0x10_0000).step_by(16).find(|&at| {
-        memory.bytes(at, 8) == Some(b"RSD PTR ") && memory.bytes(at, 20).is_some_and(checksum_good)
-    })
+    low.chain(0xe_0000..0x10_0000)
+        .step_by(16)
+        .find(|&at| memory.bytes(at, 8) == Some(b"RSD PTR ") && memory.bytes(at, 20).is_some_and(checksum_good))
 }
 
 impl Tables {
@@ -121,11 +121,9 @@ impl Tables {
                 b"APIC" => tables.madt(table),
                 b"FACP" => tables.fadt(table),
                 b"HPET" => tables.hpet = le64(table, 44).unwrap_or(0),
-                b"MCFG" => {
-                    if le16(table, 52) == Some(0) {
-                        tables.mcfg = le64(table, 44).unwrap_or(0);
-                        tables.mcfg_last_bus = table.get(55).copied().unwrap_or(0);
-                    }
+                b"MCFG" if le16(table, 52) == Some(0) => {
+                    tables.mcfg = le64(table, 44).unwrap_or(0);
+                    tables.mcfg_last_bus = table.get(55).copied().unwrap_or(0);
                 }
                 _ => {}
             }
@@ -139,7 +137,9 @@ impl Tables {
         while let [kind, len, ..] = *rest {
             let Some(entry) = rest.get(..usize::from(len)).filter(|entry| entry.len() >= 2) else { break };
             match kind {
-                0 if le32(entry, 4).is_some_and(|flags| flags & 1 != 0) => self.add_cpu(entry[3].into(), entry[2].into()),
+                0 if le32(entry, 4).is_some_and(|flags| flags & 1 != 0) => {
+                    self.add_cpu(entry[3].into(), entry[2].into())
+                }
                 1 if self.ioapic_count < self.ioapics.len() && entry.len() >= 12 => {
                     self.ioapics[self.ioapic_count] = IoApic {
                         id: entry[2],

@@ -73,7 +73,9 @@ pub fn top_of(sp: u64) -> *mut StackTop {
 pub unsafe fn enter_guest() -> ! {
     let base = top();
     // SAFETY: the caller vouches for the stack top; the exit path runs with RSP there.
-    unsafe { core::arch::asm!("mov rsp, {}", "xor ebp, ebp", "jmp {}", in(reg) base, sym exit_to_guest, options(noreturn)) }
+    unsafe {
+        core::arch::asm!("mov rsp, {}", "xor ebp, ebp", "jmp {}", in(reg) base, sym exit_to_guest, options(noreturn))
+    }
 }
 
 /// Moves to the top of this CPU's stack and calls `f`, which never returns.
@@ -83,7 +85,9 @@ pub unsafe fn enter_guest() -> ! {
 pub unsafe fn restart_stack(f: extern "C" fn() -> !) -> ! {
     let base = top();
     // SAFETY: as the caller vouches.
-    unsafe { core::arch::asm!("mov rsp, {}", "xor ebp, ebp", "call {}", "ud2", in(reg) base, in(reg) f, options(noreturn)) }
+    unsafe {
+        core::arch::asm!("mov rsp, {}", "xor ebp, ebp", "call {}", "ud2", in(reg) base, in(reg) f, options(noreturn))
+    }
 }
 
 /// Where a fault of the hypervisor's own at `rip` is to continue, if it was expected.
@@ -147,7 +151,9 @@ pub unsafe fn write_syscall_stubs(at: *mut u8, linear: u64, top: *const StackTop
     }
     let base = top as u64;
     let mut code = [0xccu8; 64];
-    for (start, target) in [(0, syscall_entry as *const () as u64), (SYSCALL32_STUB, syscall32_entry as *const () as u64)] {
+    for (start, target) in
+        [(0, syscall_entry as *const () as u64), (SYSCALL32_STUB, syscall32_entry as *const () as u64)]
+    {
         let mut len = start as usize;
         let mut put = |bytes: &[u8]| {
             code[len..len + bytes.len()].copy_from_slice(bytes);

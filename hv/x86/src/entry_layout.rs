@@ -41,6 +41,6 @@ pub struct CpuBlock {
 }
 
 // The CPU aligns RSP down to 16 before it pushes: the frame must end on such a boundary.
-const _: () = assert!((core::mem::offset_of!(StackTop, regs) + size_of::<Regs>()) % 16 == 0);
-const _: () = assert!(size_of::<StackTop>() % 16 == 0);
+const _: () = assert!((core::mem::offset_of!(StackTop, regs) + size_of::<Regs>()).is_multiple_of(16));
+const _: () = assert!(size_of::<StackTop>().is_multiple_of(16));
 const _: () = assert!(size_of::<Regs>() == 21 * 8);

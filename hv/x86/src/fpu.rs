@@ -3,8 +3,8 @@
 
 use crate::instructions::{cpuid, read_cr0, read_cr4, write_cr0, write_cr4, xsetbv};
 use core::arch::asm;
-use ferroxen_core::pv::FpuBlock;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use ferroxen_core::pv::FpuBlock;
 
 /// The most bytes of a state (AVX-512 and PKRU included).
 pub const MAX_STATE: usize = 4096;

@@ -98,7 +98,7 @@ pub unsafe fn wrmsr(index: u32, value: u64) -> bool {
 /// Reads a word of this CPU's descriptor area, which may not be mapped.
 pub fn read_descriptor(at: u64) -> Option<u64> {
     let area = layout::CPU_AREA..layout::MMIO_START;
-    if !area.contains(&at) || at % 8 != 0 {
+    if !area.contains(&at) || !at.is_multiple_of(8) {
         return None;
     }
     let (value, bad): (u64, u64);

@@ -42,7 +42,10 @@ impl Default for TestIrqs {
                 config.insert((function, register), value);
             });
         };
-        set(CARD, &[(0, 0x1234_8086), (4, 0x0010_0006), (0x20, BAR as u32 | 4), (0x24, (BAR >> 32) as u32), (0x34, 0x50)]);
+        set(
+            CARD,
+            &[(0, 0x1234_8086), (4, 0x0010_0006), (0x20, BAR as u32 | 4), (0x24, (BAR >> 32) as u32), (0x34, 0x50)],
+        );
         set(CARD, &[(0x50, 0x0186_7005), (0x70, 0x8003_0011), (0x74, 0x2004)]);
         set(LOOP, &[(0, 0x1234_8086), (4, 0x0010_0006), (0x34, 0x50), (0x50, 0x5001)]);
         TestIrqs {

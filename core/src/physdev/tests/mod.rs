@@ -49,7 +49,17 @@ fn gsi(domid: u16, index: i32, pirq: i32) -> PhysdevMapPirq {
 
 fn msi(r#type: i32, entry_nr: i32, table_base: u64) -> PhysdevMapPirq {
     let (bus, devfn) = (CARD.bus.into(), CARD.devfn.into());
-    PhysdevMapPirq { domid: DomId::SELF.0, r#type, index: -1, pirq: -1, bus, devfn, entry_nr, table_base, ..Default::default() }
+    PhysdevMapPirq {
+        domid: DomId::SELF.0,
+        r#type,
+        index: -1,
+        pirq: -1,
+        bus,
+        devfn,
+        entry_nr,
+        table_base,
+        ..Default::default()
+    }
 }
 
 fn bind(world: &TestWorld, machine: &mut TestIrqs, id: u16, number: u32) -> Result<u32, Errno> {
