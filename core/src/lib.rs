@@ -30,9 +30,9 @@ pub mod platform;
 pub mod platform_op;
 pub mod pv;
 pub mod sched;
+pub mod sysctl;
 #[cfg(test)]
 pub mod testing;
-pub mod sysctl;
 pub mod time;
 
 pub use ctx::Ctx;

@@ -4,7 +4,14 @@ fn main() {
     let mut counts: BTreeMap<String, u32> = BTreeMap::new();
     let mut x = 88172645463325252u64;
     for _ in 0..200 {
-        let bytes: Vec<u8> = (0..2000).map(|_| { x ^= x << 13; x ^= x >> 7; x ^= x << 17; (x >> 24) as u8 }).collect();
+        let bytes: Vec<u8> = (0..2000)
+            .map(|_| {
+                x ^= x << 13;
+                x ^= x >> 7;
+                x ^= x << 17;
+                (x >> 24) as u8
+            })
+            .collect();
         let (_, results) = ferroxen_sim::paging::run_quietly(&bytes, u64::MAX);
         for r in results {
             let (a, b) = r.split_once(' ').unwrap();
@@ -12,5 +19,9 @@ fn main() {
             *counts.entry(format!("{:3} {b}", a / 10 * 10)).or_default() += 1;
         }
     }
-    for (k, v) in counts { if v > 10 { println!("{v:6} {k}"); } }
+    for (k, v) in counts {
+        if v > 10 {
+            println!("{v:6} {k}");
+        }
+    }
 }

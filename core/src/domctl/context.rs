@@ -50,11 +50,7 @@ fn stopped<P: Platform, T>(
 
 /// The first state of a vcpu; later, only its general registers can be changed (what a toolstack does when it resumes a
 /// domain that failed to suspend).
-pub(super) fn set<P: Platform>(
-    ctx: &mut Ctx<'_, P>,
-    on: &On<'_, P>,
-    arg: &XenDomctlVcpucontext,
-) -> Result<(), Stop> {
+pub(super) fn set<P: Platform>(ctx: &mut Ctx<'_, P>, on: &On<'_, P>, arg: &XenDomctlVcpucontext) -> Result<(), Stop> {
     let target = vcpu(on, arg.vcpu)?.clone();
     if arg.ctxt.is_null() {
         // A reset would have to undo the vcpu's tables.
@@ -80,11 +76,7 @@ pub(super) fn set<P: Platform>(
     Ok(())
 }
 
-pub(super) fn get<P: Platform>(
-    ctx: &mut Ctx<'_, P>,
-    on: &On<'_, P>,
-    arg: &XenDomctlVcpucontext,
-) -> Result<(), Stop> {
+pub(super) fn get<P: Platform>(ctx: &mut Ctx<'_, P>, on: &On<'_, P>, arg: &XenDomctlVcpucontext) -> Result<(), Stop> {
     let target = vcpu(on, arg.vcpu)?.clone();
     if target.sched.flags() & INITIALISED == 0 {
         return Err(Errno::ENODATA.into());

@@ -53,8 +53,7 @@ impl<P: Platform> On<'_, P> {
 /// done to this CPU stays to be done.
 fn as_domain<P: Platform, T>(ctx: &mut Ctx<'_, P>, dom: &Domain<P>, f: impl FnOnce(&mut Ctx<'_, P>) -> T) -> T {
     let mut pv = PvState::default();
-    let mut inner =
-        Ctx { hv: ctx.hv, cpu: ctx.cpu, vcpu: ctx.vcpu, dom, pv: &mut pv, effects: Effects::default() };
+    let mut inner = Ctx { hv: ctx.hv, cpu: ctx.cpu, vcpu: ctx.vcpu, dom, pv: &mut pv, effects: Effects::default() };
     let result = f(&mut inner);
     // Local flushes are joined; nothing else concerns the vcpu that runs.
     let made = inner.effects;

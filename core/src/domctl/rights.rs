@@ -1,9 +1,9 @@
 //! Rights to interrupts, ports and I/O memory.
 
+use crate::addr::Mfn;
 use crate::ctx::Ctx;
 use crate::domain::Domain;
 use crate::frame::IoAccess;
-use crate::addr::Mfn;
 use crate::platform::Platform;
 use xen_abi::Errno;
 use xen_abi::domctl::*;

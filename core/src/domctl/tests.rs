@@ -85,7 +85,10 @@ fn built(world: &TestWorld) -> (u16, [Mfn; 6]) {
     for pair in frames[..4].windows(2) {
         Platform::page(world.platform(), pair[0]).store_u64(0, pair[1].maddr().0 | RW);
     }
-    let mut c = VcpuGuestContext { flags: u64::from(xen_abi::arch_x86::VGCF_in_kernel | xen_abi::arch_x86::VGCF_online), ..Default::default() };
+    let mut c = VcpuGuestContext {
+        flags: u64::from(xen_abi::arch_x86::VGCF_in_kernel | xen_abi::arch_x86::VGCF_online),
+        ..Default::default()
+    };
     c.ctrlreg[3] = frames[0].maddr().0;
     c.user_regs.rip = 0xffff_ffff_8100_0000;
     c.user_regs.rsp = 0xffff_ffff_8200_0000;
@@ -97,7 +100,13 @@ fn built(world: &TestWorld) -> (u16, [Mfn; 6]) {
     c.kernel_ss = 0xe02b;
     c.gdt_ents = 512;
     c.gdt_frames[0] = frames[4].0;
-    c.trap_ctxt[0] = xen_abi::arch_x86::TrapInfo { vector: 14, flags: 4, cs: 0xe033, address: 0xffff_ffff_8100_2000, ..Default::default() };
+    c.trap_ctxt[0] = xen_abi::arch_x86::TrapInfo {
+        vector: 14,
+        flags: 4,
+        cs: 0xe033,
+        address: 0xffff_ffff_8100_2000,
+        ..Default::default()
+    };
     world.platform().poke(CONTEXT, &c);
     let arg = XenDomctlVcpucontext { vcpu: 0, ctxt: GuestPtr::new(CONTEXT), ..Default::default() };
     call(world, XEN_DOMCTL_setvcpucontext, id, arg).unwrap();
@@ -161,7 +170,10 @@ fn what_a_pv_domain_cannot_have_is_refused() {
     let id = create(&world);
     let few = XenDomctlMaxVcpus { max: 1 };
     assert_eq!(call(&world, XEN_DOMCTL_max_vcpus, id, few), Err(Errno::EINVAL));
-    assert_eq!(call(&world, XEN_DOMCTL_set_address_size, id, XenDomctlAddressSize { size: 32 }), Err(Errno::EOPNOTSUPP));
+    assert_eq!(
+        call(&world, XEN_DOMCTL_set_address_size, id, XenDomctlAddressSize { size: 32 }),
+        Err(Errno::EOPNOTSUPP)
+    );
     assert!(call(&world, XEN_DOMCTL_set_address_size, id, XenDomctlAddressSize { size: 64 }).is_ok());
 }
 
@@ -178,7 +190,8 @@ fn a_vcpu_starts_with_the_context_that_it_was_given() {
     // What comes out is what went in.
     let arg = XenDomctlVcpucontext { vcpu: 0, ctxt: GuestPtr::new(BUFFER), ..Default::default() };
     call(&world, XEN_DOMCTL_getvcpucontext, id, arg).unwrap();
-    let (out, inn): (VcpuGuestContext, VcpuGuestContext) = (world.platform().peek(BUFFER), world.platform().peek(CONTEXT));
+    let (out, inn): (VcpuGuestContext, VcpuGuestContext) =
+        (world.platform().peek(BUFFER), world.platform().peek(CONTEXT));
     assert_eq!(out.user_regs.rip, inn.user_regs.rip);
     assert_eq!((out.user_regs.rbx, out.user_regs.cs, out.kernel_sp), (42, 0xe033, inn.kernel_sp));
     assert_eq!(out.ctrlreg[3], frames[0].maddr().0);
@@ -261,7 +274,10 @@ fn a_frame_that_somebody_still_holds_keeps_the_dead_domain_in_the_list() {
 fn nobody_stops_or_ends_himself_or_dom0() {
     let world = world();
     for cmd in [XEN_DOMCTL_pausedomain, XEN_DOMCTL_destroydomain, XEN_DOMCTL_setvcpucontext] {
-        assert_eq!(call(&world, cmd, 0, [0u8; 16]).map(|_| ()).unwrap_err(), if cmd == XEN_DOMCTL_setvcpucontext { Errno::EOPNOTSUPP } else { Errno::EINVAL });
+        assert_eq!(
+            call(&world, cmd, 0, [0u8; 16]).map(|_| ()).unwrap_err(),
+            if cmd == XEN_DOMCTL_setvcpucontext { Errno::EOPNOTSUPP } else { Errno::EINVAL }
+        );
     }
     assert!(!world.dom(0).is_dying());
 }
@@ -312,14 +328,21 @@ fn rights_are_given_and_taken() {
     call(&world, XEN_DOMCTL_irq_permission, id, irq(17, 0)).unwrap();
     assert!(!devices.lines.lock().has(17, 17));
     assert_eq!(call(&world, XEN_DOMCTL_irq_permission, id, irq(24, 1)), Err(Errno::EINVAL));
-    let ports = |first_port, nr_ports| XenDomctlIoportPermission { first_port, nr_ports, allow_access: 1, ..Default::default() };
+    let ports = |first_port, nr_ports| XenDomctlIoportPermission {
+        first_port,
+        nr_ports,
+        allow_access: 1,
+        ..Default::default()
+    };
     call(&world, XEN_DOMCTL_ioport_permission, id, ports(0x3f8, 8)).unwrap();
     assert!(devices.ports.lock().has(0x3f8, 0x3ff));
     for bad in [ports(0xffff, 2), ports(0, 0), ports(u32::MAX, u32::MAX)] {
         assert_eq!(call(&world, XEN_DOMCTL_ioport_permission, id, bad), Err(Errno::EINVAL));
     }
-    let memory = |first_mfn, nr_mfns| XenDomctlIomemPermission { first_mfn, nr_mfns, allow_access: 1, ..Default::default() };
-    let map = |first_mfn, nr_mfns| XenDomctlMemoryMapping { first_gfn: 0, first_mfn, nr_mfns, add_mapping: 1, padding: 0 };
+    let memory =
+        |first_mfn, nr_mfns| XenDomctlIomemPermission { first_mfn, nr_mfns, allow_access: 1, ..Default::default() };
+    let map =
+        |first_mfn, nr_mfns| XenDomctlMemoryMapping { first_gfn: 0, first_mfn, nr_mfns, add_mapping: 1, padding: 0 };
     assert_eq!(call(&world, XEN_DOMCTL_memory_mapping, id, map(0x400, 4)), Err(Errno::EPERM));
     call(&world, XEN_DOMCTL_iomem_permission, id, memory(0x400, 4)).unwrap();
     assert!(call(&world, XEN_DOMCTL_memory_mapping, id, map(0x400, 4)).is_ok());
@@ -333,7 +356,13 @@ fn rights_are_given_and_taken() {
 fn a_policy_is_read_restricted_and_fixed() {
     let world = world();
     let id = create(&world);
-    let ask = XenDomctlCpuPolicy { nr_leaves: 200, nr_msrs: 4, leaves: GuestPtr::new(BUFFER), msrs: GuestPtr::new(BUFFER + 0x6000), ..Default::default() };
+    let ask = XenDomctlCpuPolicy {
+        nr_leaves: 200,
+        nr_msrs: 4,
+        leaves: GuestPtr::new(BUFFER),
+        msrs: GuestPtr::new(BUFFER + 0x6000),
+        ..Default::default()
+    };
     let got = call(&world, XEN_DOMCTL_get_cpu_policy, id, ask).unwrap();
     let at = |n: u64| BUFFER + n * size_of::<XenCpuidLeaf>() as u64;
     let one = (0..u64::from(got.nr_leaves)).find(|&n| world.platform().peek::<XenCpuidLeaf>(at(n)).leaf == 1).unwrap();
@@ -380,7 +409,10 @@ fn small_operations_answer() {
     assert!(world.dom(id).vcpu(1).unwrap().pending_nmi.load(SeqCst));
     assert_eq!(call(&world, XEN_DOMCTL_sendtrigger, id, trigger(XEN_DOMCTL_SENDTRIGGER_POWER, 0)), Err(Errno::ENOSYS));
     world.hv.shutdown(&world.dom(id), 2);
-    assert_eq!(info(&world, id).unwrap().flags, XEN_DOMINF_paused | XEN_DOMINF_shutdown | 2 << XEN_DOMINF_shutdownshift);
+    assert_eq!(
+        info(&world, id).unwrap().flags,
+        XEN_DOMINF_paused | XEN_DOMINF_shutdown | 2 << XEN_DOMINF_shutdownshift
+    );
     call(&world, XEN_DOMCTL_resumedomain, id, [0u8; 8]).unwrap();
     assert_eq!(info(&world, id).unwrap().flags, XEN_DOMINF_paused);
 }

@@ -120,11 +120,7 @@ pub(super) fn get_affinity<P: Platform>(
 }
 
 /// One node, number 0.
-pub(super) fn node_affinity<P: Platform>(
-    ctx: &Ctx<'_, P>,
-    arg: &XenDomctlNodeaffinity,
-    set: bool,
-) -> Result<(), Stop> {
+pub(super) fn node_affinity<P: Platform>(ctx: &Ctx<'_, P>, arg: &XenDomctlNodeaffinity, set: bool) -> Result<(), Stop> {
     let node = CpuMask::one(CpuId(0));
     if !set {
         return write_bitmap(ctx, &arg.nodemap, &node);
@@ -133,11 +129,7 @@ pub(super) fn node_affinity<P: Platform>(
 }
 
 /// A PV vcpu can be sent an NMI; the other triggers are buttons of a machine.
-pub(super) fn trigger<P: Platform>(
-    ctx: &Ctx<'_, P>,
-    dom: &Domain<P>,
-    arg: &XenDomctlSendtrigger,
-) -> Result<(), Errno> {
+pub(super) fn trigger<P: Platform>(ctx: &Ctx<'_, P>, dom: &Domain<P>, arg: &XenDomctlSendtrigger) -> Result<(), Errno> {
     if arg.trigger != XEN_DOMCTL_SENDTRIGGER_NMI {
         return Err(Errno::ENOSYS);
     }

@@ -59,13 +59,8 @@ pub(super) fn policy<P: Platform>(
         XEN_SYSCTL_cpu_policy_hvm_max | XEN_SYSCTL_cpu_policy_hvm_default => return Err(Errno::EOPNOTSUPP.into()),
         _ => return Err(Errno::EINVAL.into()),
     }
-    let (leaves, msrs) = write_policy(
-        ctx,
-        &policy,
-        &machine.xen_info(),
-        (arg.leaves, arg.nr_leaves),
-        (arg.msrs, arg.nr_msrs),
-    )?;
+    let (leaves, msrs) =
+        write_policy(ctx, &policy, &machine.xen_info(), (arg.leaves, arg.nr_leaves), (arg.msrs, arg.nr_msrs))?;
     (arg.nr_leaves, arg.nr_msrs) = (leaves, msrs);
     member::put(&mut op.u, &arg);
     Ok(())

@@ -5,9 +5,9 @@ mod cpuid;
 mod info;
 mod pool;
 mod seam;
-mod topology;
 #[cfg(test)]
 pub(crate) mod tests;
+mod topology;
 
 pub(crate) use cpuid::{features_of, write_policy};
 pub use seam::SystemMachine;

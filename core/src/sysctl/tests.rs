@@ -11,11 +11,11 @@ use crate::physdev::{Function, InterruptMachine, Message};
 use crate::platform_op::{CpuFacts, MemoryType, PlatformMachine, Symbol};
 use crate::testing::{GUEST_BASE, TestWorld};
 use crate::time::WallClock;
+use xen_abi::GuestPtr;
 use xen_abi::arch_x86::XenCpuidLeaf;
 use xen_abi::domctl::XenDomctlGetdomaininfo;
 use xen_abi::physdev::PhysdevPciDevice;
 use xen_abi::xen::XenctlBitmap;
-use xen_abi::GuestPtr;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// A machine with four CPUs, two of a core, and no devices.
@@ -174,7 +174,8 @@ fn the_console_ring_is_read_in_pieces_and_cleared() {
     let first = call(&world, XEN_SYSCTL_readconsole, ask).unwrap();
     assert_eq!(first.count, 700);
     assert_eq!(world.platform().peek::<[u8; 700]>(BUFFER)[..], text[..700]);
-    let rest = call(&world, XEN_SYSCTL_readconsole, XenSysctlReadconsole { index: first.index, clear: 1, ..ask }).unwrap();
+    let rest =
+        call(&world, XEN_SYSCTL_readconsole, XenSysctlReadconsole { index: first.index, clear: 1, ..ask }).unwrap();
     assert_eq!(rest.count, 300);
     assert_eq!(world.platform().peek::<[u8; 300]>(BUFFER)[..], text[700..]);
     let none = XenSysctlReadconsole { incremental: 0, ..ask };
@@ -274,7 +275,8 @@ fn policies_are_in_the_order_and_range_that_libxc_takes() {
     let ask = XenSysctlCpuPolicy { leaves: GuestPtr::new(BUFFER), msrs: GuestPtr::new(BUFFER + 0x4000), ..size };
     let got = call(&world, XEN_SYSCTL_get_cpu_policy, ask).unwrap();
     assert!(got.nr_leaves > 20 && got.nr_leaves <= size.nr_leaves && got.nr_msrs == 1);
-    let leaves: Vec<XenCpuidLeaf> = (0..u64::from(got.nr_leaves)).map(|n| world.platform().peek(BUFFER + n * 24)).collect();
+    let leaves: Vec<XenCpuidLeaf> =
+        (0..u64::from(got.nr_leaves)).map(|n| world.platform().peek(BUFFER + n * 24)).collect();
     let order: Vec<(u32, u32)> = leaves.iter().map(|leaf| (leaf.leaf, leaf.subleaf)).collect();
     assert!(order.is_sorted(), "{order:?}");
     assert!(leaves.iter().any(|leaf| (leaf.leaf, leaf.subleaf) == (1, u32::MAX)));
@@ -282,7 +284,11 @@ fn policies_are_in_the_order_and_range_that_libxc_takes() {
     assert_eq!(call(&world, XEN_SYSCTL_get_cpu_policy, short), Err(Errno::ENOBUFS));
     let hvm = XenSysctlCpuPolicy { index: XEN_SYSCTL_cpu_policy_hvm_max, ..ask };
     assert_eq!(call(&world, XEN_SYSCTL_get_cpu_policy, hvm), Err(Errno::EOPNOTSUPP));
-    let set = XenSysctlCpuFeatureset { index: XEN_SYSCTL_cpu_featureset_host, nr_features: 20, features: GuestPtr::new(BUFFER) };
+    let set = XenSysctlCpuFeatureset {
+        index: XEN_SYSCTL_cpu_featureset_host,
+        nr_features: 20,
+        features: GuestPtr::new(BUFFER),
+    };
     assert_eq!(call(&world, XEN_SYSCTL_get_cpu_featureset, set).unwrap().nr_features, 20);
     assert_eq!(world.platform().peek::<[u32; 2]>(BUFFER), [0x178b_fbff, 0x7ed8_320b]);
 }
@@ -295,7 +301,13 @@ fn small_operations_answer() {
     call_on(&world, &mut machine, XEN_SYSCTL_debug_keys, keys).unwrap();
     assert_eq!(machine.keys, b"qe");
     assert_eq!(call(&world, XEN_SYSCTL_sched_id, XenSysctlSchedId::default()).unwrap().sched_id, 6);
-    let pages = |cmd, start, end| XenSysctlPageOfflineOp { cmd, start, end, status: GuestPtr::new(BUFFER), ..Default::default() };
+    let pages = |cmd, start, end| XenSysctlPageOfflineOp {
+        cmd,
+        start,
+        end,
+        status: GuestPtr::new(BUFFER),
+        ..Default::default()
+    };
     call(&world, XEN_SYSCTL_page_offline_op, pages(sysctl_query_page_offline, 8, 9)).unwrap();
     assert_eq!(world.platform().peek::<[u32; 2]>(BUFFER), [0, 0]);
     for (arg, error) in [
@@ -308,7 +320,10 @@ fn small_operations_answer() {
     }
     let hotplug = |cpu, op| XenSysctlCpuHotplug { cpu, op };
     assert!(call(&world, XEN_SYSCTL_cpu_hotplug, hotplug(1, XEN_SYSCTL_CPU_HOTPLUG_ONLINE)).is_ok());
-    assert_eq!(call(&world, XEN_SYSCTL_cpu_hotplug, hotplug(1, XEN_SYSCTL_CPU_HOTPLUG_OFFLINE)), Err(Errno::EOPNOTSUPP));
+    assert_eq!(
+        call(&world, XEN_SYSCTL_cpu_hotplug, hotplug(1, XEN_SYSCTL_CPU_HOTPLUG_OFFLINE)),
+        Err(Errno::EOPNOTSUPP)
+    );
     for (cmd, error) in [
         (XEN_SYSCTL_perfc_op, Errno::ENOSYS),
         (XEN_SYSCTL_livepatch_op, Errno::ENOSYS),

@@ -1,15 +1,15 @@
 //! From a guest's registers to core's dispatch table and back.
 
+use crate::bounce;
+use crate::devices::Hardware;
 use crate::percpu;
 use crate::platform::Machine;
 use crate::traps::with_ctx;
-use crate::bounce;
-use crate::devices::Hardware;
 use ferroxen_core::addr::Vaddr;
 use ferroxen_core::ctx::Ctx;
 use ferroxen_core::evtchn::PirqEffect;
-use ferroxen_core::{domctl, physdev, platform_op, sysctl};
 use ferroxen_core::hypercall::{Devices, HypercallResult, Stop, dispatch};
+use ferroxen_core::{domctl, physdev, platform_op, sysctl};
 use ferroxen_x86::StackTop;
 use xen_abi::Errno;
 use xen_abi::xen::*;
