@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use ferroxen_core::Platform;
 use ferroxen_core::addr::Mfn;
+use ferroxen_core::console::Console;
 use ferroxen_core::cpu::{CpuId, CpuMask, MAX_CPUS};
 use ferroxen_core::cpupolicy::{Kind, Policy, XenInfo};
 use ferroxen_core::domain::{DomId, Hypervisor};
@@ -243,6 +244,11 @@ fn make_hypervisor(plan: &mut Plan) {
     hypervisor.machine.e820 = Vec::leak(e820);
     let extents: Vec<Mfn> = (m2p_start..m2p_start + m2p_bytes).step_by(2 << 20).map(|at| Mfn(at >> 12)).collect();
     hypervisor.machine.m2p_extents = Vec::leak(extents);
+    // What `xl dmesg` shows; Xen's default size.
+    match Console::try_new(16 << 10) {
+        Ok(console) => hypervisor.console = console,
+        Err(_) => warning!("no memory for the console ring"),
+    }
 
     for entry in plan.boot.memory_map().iter().filter(|entry| entry.kind == E820_RAM) {
         // The first MiB stays with the BIOS's tables, which dom0 maps as they are.
