@@ -142,7 +142,7 @@ fn refused_maps(report: &mut Report, table: &Table, granted: Page, window: Page)
     refused("at a page-table entry that is none", granted.mfn() << 12, FIRST, HOST | GNTMAP_contains_pte);
     table.set(FIRST + 1, GTF_permit_access, 0x1200);
     refused("a frame that is not the granter's", window.va(), FIRST + 1, HOST);
-    table.set(FIRST + 1, GTF_permit_access, 0xf_ffff_f);
+    table.set(FIRST + 1, GTF_permit_access, 0xff_ffff);
     refused("a frame beyond the machine", window.va(), FIRST + 1, HOST);
     let l1 = memory::entry(window.va(), 1).map_or(0, |entry| entry.machine >> 12);
     table.set(FIRST + 1, GTF_permit_access, l1);

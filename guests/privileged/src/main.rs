@@ -133,8 +133,8 @@ fn extended_state(report: &mut Report) {
 fn msrs(report: &mut Report) {
     report.expect("APIC_BASE of vcpu 0", probe::rdmsr(0x1b), Ok(0xfee0_0900));
     report.expect("APIC_BASE cannot be written", probe::wrmsr(0x1b, 0xfee0_0900), Err(GP));
-    report.expect("the PAT of every PV guest", probe::rdmsr(0x277), Ok(0x0005_0100_0704_06));
-    report.expect("it cannot be written", probe::wrmsr(0x277, 0x0005_0100_0704_06), Err(GP));
+    report.expect("the PAT of every PV guest", probe::rdmsr(0x277), Ok(0x0000_0501_0007_0406));
+    report.expect("it cannot be written", probe::wrmsr(0x277, 0x0000_0501_0007_0406), Err(GP));
     let efer = probe::rdmsr(0xc000_0080);
     report.check("EFER has SCE, LME, LMA and no SVME", efer.is_ok_and(|efer| efer & 0x1501 == 0x501));
     report.expect("EFER as it is", probe::wrmsr(0xc000_0080, efer.unwrap_or(0)), Ok(()));

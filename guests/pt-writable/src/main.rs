@@ -44,6 +44,7 @@ fn run(report: &mut Report) {
     report.expect("takes accessed and dirty away", table.read(2), rw & !(WRITE | ACCESSED | DIRTY));
 
     // SAFETY: stores to the table, which the hypervisor judges.
+    #[allow(clippy::multiple_unsafe_ops_per_block)]
     unsafe {
         report.expect("a store of four bytes", attempt!("mov dword ptr [rdi], 0", in("rdi") va + 16), Ok(()));
         report.expect("changes the lower half", table.read(2), rw & !0xffff_ffff);

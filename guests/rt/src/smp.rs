@@ -35,7 +35,8 @@ fn entry() -> u64 {
 /// The context that [`start`] gives to a new vcpu: this one's page tables, a stack of its own, `run(argument)`.
 pub fn context(run: extern "C" fn(u64) -> !, argument: u64) -> &'static mut VcpuGuestContext {
     // SAFETY: one vcpu prepares others, one after another.
-    let context = unsafe { (*(&raw mut CONTEXT)).insert(VcpuGuestContext::default()) };
+    let slot = unsafe { &mut *(&raw mut CONTEXT) };
+    let context = slot.insert(VcpuGuestContext::default());
     context.flags = VGCF_IN_KERNEL;
     for trap in &trap::table()[..32] {
         context.trap_ctxt[usize::from(trap.vector)] = *trap;

@@ -25,7 +25,7 @@ pub fn now() -> u64 {
         let shift = (scale >> 32) as i8;
         let delta = tsc.wrapping_sub(stamp);
         let delta = if shift < 0 { delta >> shift.unsigned_abs() } else { delta << shift };
-        return system + (u128::from(delta) * u128::from(scale as u32) >> 32) as u64;
+        return system + ((u128::from(delta) * u128::from(scale as u32)) >> 32) as u64;
     }
 }
 

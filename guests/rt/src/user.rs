@@ -103,7 +103,7 @@ pub const STACK_TOP: u64 = 0x40_2000;
 impl Space {
     /// Makes it and tells the hypervisor.
     pub fn new() -> Result<Space, i64> {
-        let [root, l3, l2, l1, code, stack, kernel_stack] = [const { () }; 7].map(|()| Page::new());
+        let [root, l3, l2, l1, code, stack, kernel_stack] = core::array::from_fn(|_| Page::new());
         let table = PRESENT | WRITE | USER | ACCESSED;
         root.write(0, l3.mfn() << 12 | table);
         l3.write(0, l2.mfn() << 12 | table);
