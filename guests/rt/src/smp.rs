@@ -34,8 +34,9 @@ fn entry() -> u64 {
 
 /// The context that [`start`] gives to a new vcpu: this one's page tables, a stack of its own, `run(argument)`.
 pub fn context(run: extern "C" fn(u64) -> !, argument: u64) -> &'static mut VcpuGuestContext {
+    let slot = &raw mut CONTEXT;
     // SAFETY: one vcpu prepares others, one after another.
-    let slot = unsafe { &mut *(&raw mut CONTEXT) };
+    let slot = unsafe { &mut *slot };
     let context = slot.insert(VcpuGuestContext::default());
     context.flags = VGCF_IN_KERNEL;
     for trap in &trap::table()[..32] {
