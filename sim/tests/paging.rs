@@ -4,7 +4,7 @@ use ferroxen_sim::paging::{run, run_quietly};
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, max_shrink_iters: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn no_story_breaks_an_invariant(bytes in prop::collection::vec(any::<u8>(), 0..3000)) {

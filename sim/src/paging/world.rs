@@ -226,7 +226,7 @@ impl World {
         polls: u64,
         handler: impl Fn(&mut Ctx<'_, SimPlatform>, [u64; 6]) -> HypercallResult,
     ) -> Option<HypercallResult> {
-        for _ in 0..100_000 {
+        for _ in 0..5_000 {
             self.hv.platform.polls_left.store(polls, Ordering::SeqCst);
             let result = self.call(vcpu, |ctx| handler(ctx, args));
             self.hv.platform.polls_left.store(u64::MAX, Ordering::SeqCst);
@@ -294,7 +294,7 @@ impl World {
         let destroyer = self.vcpus.iter().position(|vcpu| vcpu.dom != id).unwrap_or(0);
         let mut progress = 0;
         for turn in 0.. {
-            assert!(turn < 100_000, "a teardown makes no progress");
+            assert!(turn < 5_000, "a teardown makes no progress");
             self.hv.platform.polls_left.store(polls, Ordering::SeqCst);
             let (done, _) =
                 self.raw_call(destroyer, CpuId(0), |ctx| paging::relinquish_memory(ctx, &dom, &mut progress));

@@ -48,6 +48,7 @@ fn story(polls: u64) -> (TestWorld, u64) {
                     result => return assert_eq!(result, Ok(0)),
                 }
                 stops += 1;
+                assert!(stops < 10_000, "no progress");
             }
         };
         run(&mut guest, MMUEXT_PIN_L4_TABLE, tables[0].0);
