@@ -100,8 +100,30 @@ pub fn read_register(physical: u64, register: u32) -> Option<u32> {
     }))
 }
 
-/// Routes a line to the boot CPU as `vector`, masked.
+/// The console's own line; `u32::MAX`: none.
+static CONSOLE_GSI: AtomicU32 = AtomicU32::new(u32::MAX);
+
+/// Takes COM1's line for the hypervisor's console. Gives `false` where no IO-APIC has it: then it is polled.
+pub fn claim_console(gsi: u32) -> bool {
+    if !write_route(gsi, VECTOR_SERIAL, false, false) {
+        return false;
+    }
+    CONSOLE_GSI.store(gsi, Ordering::SeqCst);
+    with_entry(gsi, |io, entry| io.set_mask(entry, false));
+    true
+}
+
+/// Whether the console's line is one of ours that interrupts.
+pub fn console_interrupts() -> bool {
+    CONSOLE_GSI.load(Ordering::Relaxed) != u32::MAX
+}
+
+/// Routes a line to the boot CPU as `vector`, masked. The console's line is refused.
 pub fn route(gsi: u32, vector: u8, level: bool, low: bool) -> bool {
+    gsi != CONSOLE_GSI.load(Ordering::Relaxed) && write_route(gsi, vector, level, low)
+}
+
+fn write_route(gsi: u32, vector: u8, level: bool, low: bool) -> bool {
     let apic_id = u64::from(remote(ferroxen_core::cpu::CpuId(0)).apic_id.load(Ordering::Relaxed));
     let value =
         u64::from(vector) | if level { LEVEL } else { 0 } | if low { ACTIVE_LOW } else { 0 } | MASKED | apic_id << 56;
@@ -110,6 +132,9 @@ pub fn route(gsi: u32, vector: u8, level: bool, low: bool) -> bool {
 
 /// Masks or unmasks a line.
 pub fn set_mask(gsi: u32, masked: bool) {
+    if gsi == CONSOLE_GSI.load(Ordering::Relaxed) {
+        return;
+    }
     with_entry(gsi, |io, entry| io.set_mask(entry, masked));
 }
 

@@ -121,6 +121,12 @@ pub fn start(mut plan: Plan) -> ! {
 
     make_hypervisor(&mut plan);
     crate::devices::init();
+    if plan.serial.is_some() {
+        let tables = &plan.tables;
+        let overrides = &tables.overrides[..tables.override_count];
+        let gsi = overrides.iter().find(|o| o.source == 4).map_or(4, |o| o.gsi);
+        irq::claim_console(gsi);
+    }
     let unix = clock::read_cmos() * 1_000_000_000;
     *WALL.lock() = WallClock::from_now(unix, hv().platform.now());
     ferroxen_core::emulate::warm_up();

@@ -42,7 +42,7 @@ pub fn program() {
     let mut at = timers.and_then(|timers| timers.next()).unwrap_or(u64::MAX);
     at = at.min(SLICE_END[slot()].load(Ordering::Relaxed));
     let programmed = &PROGRAMMED[slot()];
-    if percpu::number() == 0 && at == u64::MAX {
+    if percpu::number() == 0 && at == u64::MAX && !crate::irq::console_interrupts() {
         at = hv().platform.now() + CONSOLE_POLL;
         if programmed.load(Ordering::Relaxed) <= at {
             return;
@@ -65,7 +65,7 @@ pub fn program() {
 pub fn expire() {
     let cpu = percpu::this();
     let now = hv().platform.now();
-    if cpu.0 == 0 {
+    if cpu.0 == 0 && !crate::irq::console_interrupts() {
         crate::machine::poll_console();
     }
     while let Some(timer) = hv().timers(cpu).and_then(|timers| timers.expired(now)) {
