@@ -3,7 +3,7 @@
 use crate::{console, error, heap, info, machine, panic, percpu, warning};
 use core::sync::atomic::Ordering;
 use ferroxen_core::cpu::CpuId;
-use ferroxen_core::options::{LogLevel, Options};
+use ferroxen_core::options::{Complaint, LogLevel, Options};
 use ferroxen_x86::acpi::{self, Tables};
 use ferroxen_x86::bootinfo::{BootInfo, E820_RAM, Physical, Range};
 use ferroxen_x86::paging::{self, direct};
@@ -114,7 +114,15 @@ extern "C" fn boot_main(magic: u32, info: u32) -> ! {
     console::configure(serial.filter(|_| options.console_com1 || options.com1_baud != 0), options.loglvl);
     panic::NOREBOOT.store(options.noreboot, Ordering::Relaxed);
     banner(&boot, words);
-    Options::parse(words, |complaint| warning!("{complaint}"));
+    Options::parse(words, |complaint| {
+        // How much memory dom0 gets is nothing to guess.
+        if let Complaint::BadValue(word) = complaint
+            && word.starts_with("dom0_mem=")
+        {
+            stop(format_args!("command line: \"{word}\" is no amount of memory, as in dom0_mem=1G,max:2G"));
+        }
+        warning!("{complaint}");
+    });
 
     check_cpu();
     let module_count = boot.modules().len();
@@ -233,7 +241,7 @@ fn check_cpu() {
     } else if instructions::cpuid(1, 0)[3] & 1 << 24 == 0 {
         Some("FXSR")
     } else if instructions::cpuid(1, 0)[3] & 1 << 9 == 0 {
-        Some("a local APIC")
+        Some("local APIC")
     } else {
         None
     };

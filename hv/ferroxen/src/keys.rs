@@ -34,12 +34,13 @@ pub fn debug_key(key: u8) {
             info!(
                 " key 'R' => reboot machine; '0' => dom0's registers; 'c' => counters; 'd' => registers; 'e' => event channels; 'q' => domains"
             );
-            info!(" key 'm' => memory");
+            info!(" key 'm' => memory; 'C' => trigger a crash");
         }
         b'R' => {
             info!("'R' pressed -> rebooting machine");
             crate::machine::reboot()
         }
+        b'C' => panic!("'C' pressed -> triggering a crash"),
         b'c' => counters(),
         b'd' => {
             if switch::running().is_some() {

@@ -1,6 +1,6 @@
 //! The end: reason, registers, backtrace, who was running; then reboot or halt.
 
-use crate::{console, error, percpu};
+use crate::{bounce, console, error, percpu, switch};
 use core::sync::atomic::{AtomicBool, Ordering};
 use ferroxen_core::pv::Regs;
 use ferroxen_x86::{instructions, layout};
@@ -19,10 +19,24 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
         Some(at) => error!("Panic on CPU {}: {} ({}:{})", percpu::number(), info.message(), at.file(), at.line()),
         None => error!("Panic on CPU {}: {}", percpu::number(), info.message()),
     }
-    let rbp: u64;
-    // SAFETY: reads a register.
-    unsafe { core::arch::asm!("mov {}, rbp", out(reg) rbp) };
+    let (rbp, rsp, rflags): (u64, u64, u64);
+    // SAFETY: reads registers.
+    unsafe {
+        core::arch::asm!("mov {}, rbp", "mov {}, rsp", "pushfq", "pop {}", out(reg) rbp, out(reg) rsp, out(reg) rflags)
+    };
+    error!("rbp {rbp:016x} rsp {rsp:016x} rflags {rflags:08x}");
+    control_registers();
     finish(rbp)
+}
+
+fn control_registers() {
+    error!(
+        "cr0 {:08x} cr2 {:016x} cr3 {:016x} cr4 {:08x}",
+        instructions::read_cr0(),
+        instructions::read_cr2(),
+        instructions::read_cr3(),
+        instructions::read_cr4()
+    );
 }
 
 /// A fault of the hypervisor's own that nobody expected.
@@ -42,13 +56,7 @@ pub fn fatal_trap(regs: &Regs, what: &str) -> ! {
         "rip {:016x} cs {:04x} rflags {:08x} rsp {:016x} ss {:04x}",
         regs.rip, regs.cs, regs.rflags, regs.rsp, regs.ss
     );
-    error!(
-        "cr0 {:08x} cr2 {:016x} cr3 {:016x} cr4 {:08x}",
-        instructions::read_cr0(),
-        instructions::read_cr2(),
-        instructions::read_cr3(),
-        instructions::read_cr4()
-    );
+    control_registers();
     error!("rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}", regs.rax, regs.rbx, regs.rcx, regs.rdx);
     error!("rsi {:016x} rdi {:016x} rbp {:016x} r8  {:016x}", regs.rsi, regs.rdi, regs.rbp, regs.r8);
     error!("r9  {:016x} r10 {:016x} r11 {:016x} r12 {:016x}", regs.r9, regs.r10, regs.r11, regs.r12);
@@ -60,7 +68,8 @@ pub fn fatal_trap(regs: &Regs, what: &str) -> ! {
 fn finish(rbp: u64) -> ! {
     backtrace(rbp);
     if let Some((domid, vcpu)) = percpu::running() {
-        error!("Running d{domid}v{vcpu}");
+        error!("Running d{domid}v{vcpu}; its registers at the entry to the hypervisor:");
+        bounce::show_guest(switch::top());
     }
     error!("****************************************");
     crate::machine::stop_others();

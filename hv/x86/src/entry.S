@@ -184,8 +184,8 @@ from_guest_kernel:
 2:  mov 40(%rax), %rdx                  # cs
 3:  mov 48(%rax), %r11                  # rflags
 4:  mov 32(%rax), %rcx                  # rip
-    and $3, %edx
-    cmp $3, %edx
+    or $0xe000, %edx
+    cmp $0xe033, %dx                    # Linux' 0x33 or the ABI's 0xe033; SYSRETQ would lose a 32-bit selector
     jne iret_slow
     test $0x200, %r11d
     jz iret_slow
