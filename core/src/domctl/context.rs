@@ -64,7 +64,7 @@ pub(super) fn set<P: Platform>(ctx: &mut Ctx<'_, P>, on: &On<'_, P>, arg: &XenDo
             let mut saved = target.saved.lock();
             saved.regs = context::registers(&wanted.user_regs);
         }
-        if wanted.flags & u64::from(VGCF_online) != 0 {
+        if wanted.flags & VGCF_online != 0 {
             target.sched.set(UP);
         } else {
             target.sched.clear(UP);
@@ -99,11 +99,11 @@ fn snapshot<P: Platform>(vcpu: &Vcpu<P>, vm_assist: u64) -> VcpuGuestContext {
         (vcpu.sched.flags() & UP, VGCF_online),
     ] {
         if set != 0 {
-            c.flags |= u64::from(flag);
+            c.flags |= flag;
         }
     }
     if let Some(first) = saved.fpu.first_chunk::<8>() {
-        c.flags |= u64::from(VGCF_i387_valid);
+        c.flags |= VGCF_i387_valid;
         for (to, from) in c.fpu_ctxt.x.chunks_exact_mut(64).zip(first) {
             to.copy_from_slice(&from.0);
         }

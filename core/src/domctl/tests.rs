@@ -86,7 +86,7 @@ fn built(world: &TestWorld) -> (u16, [Mfn; 6]) {
         Platform::page(world.platform(), pair[0]).store_u64(0, pair[1].maddr().0 | RW);
     }
     let mut c = VcpuGuestContext {
-        flags: u64::from(xen_abi::arch_x86::VGCF_in_kernel | xen_abi::arch_x86::VGCF_online),
+        flags: xen_abi::arch_x86::VGCF_in_kernel | xen_abi::arch_x86::VGCF_online,
         ..Default::default()
     };
     c.ctrlreg[3] = frames[0].maddr().0;
@@ -370,7 +370,7 @@ fn a_policy_is_read_restricted_and_fixed() {
     const AES: u32 = 1 << 25;
     assert_ne!(leaf.c & AES, 0);
     // Everything that the header names, but not AES.
-    world.platform().poke(at(one), &XenCpuidLeaf { c: u32::MAX & !AES, ..leaf });
+    world.platform().poke(at(one), &XenCpuidLeaf { c: !AES, ..leaf });
     let set = call(&world, XEN_DOMCTL_set_cpu_policy, id, got).unwrap();
     assert_eq!(set.err_leaf, XEN_CPUID_INPUT_UNUSED);
     call(&world, XEN_DOMCTL_get_cpu_policy, id, XenDomctlCpuPolicy { nr_leaves: 200, ..got }).unwrap();
