@@ -82,11 +82,16 @@ pub fn domctl<P: Platform>(
         ctx.write(arg, &op)?;
         return Ok(0);
     }
-    // Beside this one, only getdomaininfo skips to the next domain.
-    let found = match op.cmd {
-        XEN_DOMCTL_getdomaininfo => ctx.hv.domains.get(DomId(op.domain)),
-        _ if op.domain == DomId::SELF.0 => ctx.hv.domains.get(ctx.dom.id),
-        _ => ctx.hv.domains.get(DomId(op.domain)),
+    let found = match DomId(op.domain) {
+        // A list is made by asking for the first domain from a number on, again and again.
+        id if op.cmd == XEN_DOMCTL_getdomaininfo => {
+            if id >= DomId::FIRST_RESERVED {
+                return Err(Errno::EINVAL.into());
+            }
+            ctx.hv.domains.next(id).filter(|dom| dom.id < DomId::FIRST_RESERVED)
+        }
+        DomId::SELF => ctx.hv.domains.get(ctx.dom.id),
+        id => ctx.hv.domains.get(id),
     };
     let dom = found.ok_or(Errno::ESRCH)?;
     let on = On { dom: &dom, arg };

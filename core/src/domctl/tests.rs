@@ -271,6 +271,17 @@ fn a_frame_that_somebody_still_holds_keeps_the_dead_domain_in_the_list() {
 }
 
 #[test]
+fn asking_for_a_number_that_no_domain_has_gives_the_next_domain() {
+    let world = world();
+    let (first, second) = (create(&world), create(&world));
+    run(&world, 0, op(XEN_DOMCTL_destroydomain, first, [0u8; 8])).unwrap();
+    // xenconsoled looks for new domains in this way: a gap must not end its search.
+    assert_eq!(info(&world, first).unwrap().domain, second);
+    assert_eq!(info(&world, second + 1), Err(Errno::ESRCH));
+    assert_eq!(info(&world, DomId::FIRST_RESERVED.0), Err(Errno::EINVAL));
+}
+
+#[test]
 fn nobody_stops_or_ends_himself_or_dom0() {
     let world = world();
     for cmd in [XEN_DOMCTL_pausedomain, XEN_DOMCTL_destroydomain, XEN_DOMCTL_setvcpucontext] {
