@@ -378,6 +378,9 @@ pub fn setup_cpu(cpu: CpuId, options: &Options) {
         if features[2] & 1 << 2 != 0 {
             cr4 |= 1 << 11; // UMIP
         }
+        if options.tsc_skew != 0 {
+            cr4 |= 1 << 2; // TSD: guests' RDTSC is emulated, with the CPU's skew
+        }
         instructions::write_cr4(cr4);
         fpu::init();
         let stub = (&raw const syscall_stubs) as u64 + u64::from(cpu.0) * 64;
