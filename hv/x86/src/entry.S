@@ -70,30 +70,27 @@ syscall_entry:
     jne syscall_slow
     testl ${SYSCALL_MASKS}, {PV_FLAGS}(%rsp)
     jz syscall_slow
-    mov %rdx, {R_RDX}(%rsp)
-    mov {PV_KERNEL_SP}(%rsp), %rax
-    and $-16, %rax
-    mov {PV_KERNEL_ROOT}(%rsp), %rdx
+    movb $1, 1(%rcx)                    # events are masked from here on
+    mov {PV_KERNEL_SP}(%rsp), %rax      # aligned, and its frames are the guest's or fault (pv::kernel_stack)
+    mov {PV_KERNEL_ROOT}(%rsp), %rcx
     incq {C_SYSCALL_BOUNCES}(%rsp)
-    mov %rdx, %cr3
+    mov %rcx, %cr3
     swapgs
     orl ${IN_KERNEL}, {PV_FLAGS}(%rsp)
-    mov {R_RSP}(%rsp), %rdx
+    mov {R_RSP}(%rsp), %rcx
     STAC
 1:  movq $0xe02b, -8(%rax)              # SS
-2:  mov %rdx, -16(%rax)                 # RSP
+2:  mov %rcx, -16(%rax)                 # RSP
 3:  mov %r11, -24(%rax)                 # RFLAGS: IF is set, as ring 3 always has it and events were not masked
 4:  movq $0xe033, -32(%rax)             # CS, saved event mask 0
-    mov {R_RIP}(%rsp), %rdx
-5:  mov %rdx, -40(%rax)                 # RIP
+    mov {R_RIP}(%rsp), %rcx
+5:  mov %rcx, -40(%rax)                 # RIP
 6:  mov %r11, -48(%rax)                 # R11
-7:  mov %rdx, -56(%rax)                 # RCX
+7:  mov %rcx, -56(%rax)                 # RCX
     CLAC
-    movb $1, 1(%rcx)                    # events are masked now
     mov {PV_SYSCALL_CALLBACK}(%rsp), %rcx
     lea -56(%rax), %r11
     mov {R_RAX}(%rsp), %rax
-    mov {R_RDX}(%rsp), %rdx
     mov %r11, %rsp
     mov $0x202, %r11d
     sysretq
@@ -107,9 +104,10 @@ FIXUP 7b, bounce_fault
 
 bounce_fault:                           # the guest kernel's stack cannot be written
     CLAC
-    mov {R_RDX}(%rsp), %rdx
     SAVE_GPRS
     movl ${VECTOR_SYSCALL}, {R_VECTOR}(%rsp)
+    xor %ebp, %ebp
+    sti
     call guest_bounce_failed
     jmp exit_to_guest
 
@@ -220,12 +218,97 @@ FIXUP 6b, iret_slow_popped
 
 iret_slow_popped:
     add $8, %rsp
-iret_other:
 iret_slow:
     CLAC
     mov {R_RDX}(%rsp), %rdx
     mov {R_RFLAGS}(%rsp), %r11
+    jmp hypercall
 
+# A return that is none from SYSCALL: to user or kernel mode, with events unmasked. Nothing is changed before all of
+# the context is read and judged; what is out of the ordinary begins anew in Rust.
+.balign 16
+iret_other:
+    mov %rdi, {R_RDI}(%rsp)
+    mov %rsi, {R_RSI}(%rsp)
+    mov %r8, {R_R8}(%rsp)
+1:  cmpq $0, 24(%rax)                   # flags
+    jne iret_other_slow
+2:  mov 40(%rax), %rdx                  # cs
+3:  mov 48(%rax), %r11                  # rflags
+4:  mov 56(%rax), %rdi                  # rsp
+5:  mov 64(%rax), %rsi                  # ss
+    test $0x200, %r11d
+    jz iret_other_slow
+    mov {C_INFO}(%rsp), %rcx
+    movb $0, 1(%rcx)
+    cmpb $0, (%rcx)
+    jne iret_other_slow
+6:  mov 8(%rax), %r8
+    mov %r8, {R_R11}(%rsp)
+7:  mov 16(%rax), %r8
+    mov %r8, {R_RCX}(%rsp)
+8:  mov 32(%rax), %rcx                  # rip
+    movzwl %dx, %edx
+    mov %edx, %r8d
+    and $3, %r8d
+    cmp $3, %r8d
+    jne 10f
+    mov {PV_USER_ROOT}(%rsp), %r8
+    test %r8, %r8
+    jz iret_other_slow
+9:  mov (%rax), %rax
+    CLAC
+    mov %r8, %cr3
+    swapgs
+    andl $~{IN_KERNEL} & ~{NMI_MASKED}, {PV_FLAGS}(%rsp)
+    jmp 11f
+10: mov (%rax), %rax
+    CLAC
+    andl $~{NMI_MASKED}, {PV_FLAGS}(%rsp)
+11: mov {C_VM_ASSIST}(%rsp), %r8
+    testl ${ARCH_IOPL}, (%r8)
+    jz 12f
+    mov %r11d, %r8d
+    shr $12, %r8d
+    and $3, %r8d
+    mov %r8d, {PV_IOPL}(%rsp)
+12: or $3, %edx
+    movzwl %si, %esi
+    or $3, %esi
+    and $0x240dd5, %r11d
+    or $0x202, %r11d
+    incq {C_IRET_RETURNS}(%rsp)
+    mov %rcx, {R_RIP}(%rsp)
+    mov %rdx, {R_CS}(%rsp)
+    mov %r11, {R_RFLAGS}(%rsp)
+    mov %rdi, {R_RSP}(%rsp)
+    mov %rsi, {R_SS}(%rsp)
+    mov {R_RDI}(%rsp), %rdi
+    mov {R_RSI}(%rsp), %rsi
+    mov {R_RDX}(%rsp), %rdx
+    mov {R_R8}(%rsp), %r8
+    mov {R_RCX}(%rsp), %rcx
+    mov {R_R11}(%rsp), %r11
+    lea {R_RIP}(%rsp), %rsp
+    jmp iret_to_guest
+FIXUP 1b, iret_other_slow
+FIXUP 2b, iret_other_slow
+FIXUP 3b, iret_other_slow
+FIXUP 4b, iret_other_slow
+FIXUP 5b, iret_other_slow
+FIXUP 6b, iret_other_slow
+FIXUP 7b, iret_other_slow
+FIXUP 8b, iret_other_slow
+FIXUP 9b, iret_other_slow
+FIXUP 10b, iret_other_slow
+
+iret_other_slow:
+    mov {R_RDI}(%rsp), %rdi
+    mov {R_RSI}(%rsp), %rsi
+    mov {R_R8}(%rsp), %r8
+    jmp iret_slow
+
+.balign 16
 hypercall:
     mov {R_RIP}(%rsp), %rcx
     SAVE_GPRS
@@ -311,13 +394,128 @@ vector_stubs:
     push $0
     .endif
     movl $vec, 4(%rsp)
-    .if (vec == 1) || (vec == 2) || (vec == 8) || (vec == 18)
+    .if vec == 14
+    jmp page_fault_entry
+    .elseif (vec == 1) || (vec == 2) || (vec == 8) || (vec == 18)
     jmp ist_common
     .else
     jmp trap_common
     .endif
     .set vec, vec + 1
 .endr
+
+# A page fault of the guest's user mode goes to the guest kernel's handler, if that masks events.
+.balign 64
+page_fault_entry:
+    testb $3, 16(%rsp)
+    jz trap_common
+    sub ${R_ERROR}, %rsp                # RSP = base
+    CLAC
+    cld
+    mov %rcx, {R_RCX}(%rsp)
+    mov %rdx, {R_RDX}(%rsp)
+    testl ${IN_KERNEL}, {PV_FLAGS}(%rsp)
+    jnz page_fault_slow
+    testb $4, {R_ERROR}(%rsp)           # else the CPU itself read a descriptor
+    jz page_fault_slow
+    cmpq $0, {C_PENDING}(%rsp)
+    jne page_fault_slow
+    mov {C_PAGE_FAULT_GATE}(%rsp), %rdx
+    cmpq $0, {GATE_ADDRESS}(%rdx)
+    je page_fault_slow
+    testb $4, 2+{GATE_FLAGS}(%rdx)      # masks events
+    jz page_fault_slow
+    mov %rax, {R_RAX}(%rsp)
+    incq {C_FAULT_BOUNCES}(%rsp)
+    mov {C_INFO}(%rsp), %rcx
+    mov %cr2, %rax
+    mov %rax, {INFO_CR2}(%rcx)
+    mov %rax, {PV_CR2}(%rsp)
+    movzbl 1(%rcx), %eax                # evtchn_upcall_mask, not 0 being set
+    movb $1, 1(%rcx)
+    cmp $1, %al
+    sbb %eax, %eax                      # all ones: events were not masked
+    mov {PV_KERNEL_ROOT}(%rsp), %rcx
+    mov %rcx, %cr3
+    swapgs
+    orl ${IN_KERNEL}, {PV_FLAGS}(%rsp)
+    mov {R_CS}(%rsp), %rdx
+    movzwl %dx, %edx
+    lea 1(%rax), %ecx                   # the mask from before
+    shl $32, %rcx
+    or %rcx, %rdx                       # CS with the saved mask
+    and $0x200, %eax
+    mov {R_RFLAGS}(%rsp), %rcx
+    and $~0x3200, %rcx
+    or %rax, %rcx
+    mov {C_VM_ASSIST}(%rsp), %rax
+    testl ${ARCH_IOPL}, (%rax)
+    jz 1f
+    mov {PV_IOPL}(%rsp), %eax
+    shl $12, %eax
+    or %rax, %rcx
+1:  mov {PV_KERNEL_SP}(%rsp), %rax      # aligned, and its frames are the guest's or fault (pv::kernel_stack)
+    STAC
+2:  mov %rcx, -24(%rax)                 # RFLAGS
+3:  mov %rdx, -32(%rax)                 # CS
+    mov {R_SS}(%rsp), %rcx
+    movzwl %cx, %ecx
+    mov {R_RSP}(%rsp), %rdx
+4:  mov %rcx, -8(%rax)                  # SS
+5:  mov %rdx, -16(%rax)                 # RSP
+    mov {R_RIP}(%rsp), %rcx
+    mov {R_ERROR}(%rsp), %edx
+6:  mov %rcx, -40(%rax)                 # RIP
+7:  mov %rdx, -48(%rax)                 # error code
+    mov {R_RCX}(%rsp), %rcx
+8:  mov %r11, -56(%rax)                 # R11
+9:  mov %rcx, -64(%rax)                 # RCX
+    CLAC
+    sub $64, %rax
+    mov %rax, {R_RSP}(%rsp)
+    movq $0xe02b, {R_SS}(%rsp)
+    mov {C_PAGE_FAULT_GATE}(%rsp), %rdx
+    mov {GATE_ADDRESS}(%rdx), %rax
+    mov %rax, {R_RIP}(%rsp)
+    movzwl {GATE_FLAGS}(%rdx), %eax
+    or $3, %eax
+    mov %rax, {R_CS}(%rsp)
+    mov {R_RFLAGS}(%rsp), %rax
+    and $~0x77100, %rax                 # TF, IOPL, NT, RF, VM, AC
+    or $0x200, %rax
+    mov %rax, {R_RFLAGS}(%rsp)
+    mov {R_RAX}(%rsp), %rax
+    mov {R_RDX}(%rsp), %rdx
+    lea {R_RIP}(%rsp), %rsp
+    jmp iret_to_guest
+FIXUP 2b, page_fault_bounce_failed
+FIXUP 3b, page_fault_bounce_failed
+FIXUP 4b, page_fault_bounce_failed
+FIXUP 5b, page_fault_bounce_failed
+FIXUP 6b, page_fault_bounce_failed
+FIXUP 7b, page_fault_bounce_failed
+FIXUP 8b, page_fault_bounce_failed
+FIXUP 9b, page_fault_bounce_failed
+
+page_fault_bounce_failed:
+    CLAC
+    mov {R_RAX}(%rsp), %rax
+    mov {R_RCX}(%rsp), %rcx
+    mov {R_RDX}(%rsp), %rdx
+    mov %rax, {R_RAX}(%rsp)
+    SAVE_GPRS
+    xor %ebp, %ebp
+    sti
+    call guest_bounce_failed
+    jmp exit_to_guest
+
+page_fault_slow:
+    mov %rax, {R_RAX}(%rsp)
+    SAVE_GPRS
+    xor %ebp, %ebp
+    mov %rsp, %rdi
+    call trap_from_guest
+    jmp exit_to_guest
 
 .balign 64
 trap_common:
@@ -418,12 +616,34 @@ ist_common:
 .global copy_guest_bytes
 copy_guest_bytes:
     mov %rdx, %rcx
+    shr $3, %rcx
+    and $7, %edx
     STAC
-1:  rep movsb
-2:  CLAC
+1:  rep movsq
+    mov %edx, %ecx
+2:  rep movsb
+3:  CLAC
     mov %rcx, %rax
     ret
-FIXUP 1b, 2b
+4:  lea (%rdx,%rcx,8), %rcx             # a word cannot be copied: bytewise up to the fault
+    jmp 2b
+FIXUP 1b, 4b
+FIXUP 2b, 3b
+
+# 16 bytes, as two words: RDI = from; RAX, RDX = values; ECX = 0, or 1 when one of them faults.
+.balign 16
+.global load_guest_pair
+load_guest_pair:
+    xor %ecx, %ecx
+    STAC
+1:  mov (%rdi), %rax
+2:  mov 8(%rdi), %rdx
+3:  CLAC
+    ret
+4:  mov $1, %ecx
+    jmp 3b
+FIXUP 1b, 4b
+FIXUP 2b, 4b
 
 # One aligned or unaligned word: RDI = from; RAX = value, RDX = 0, or RDX = 1 when it faults.
 .balign 16

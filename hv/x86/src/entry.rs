@@ -3,6 +3,7 @@
 use crate::entry_layout::{CpuBlock, StackTop, VECTOR_SYSCALL};
 use crate::layout;
 use core::mem::offset_of;
+use ferroxen_core::domain::TrapGate;
 use ferroxen_core::pv::{self, PvState, Regs};
 
 macro_rules! regs {
@@ -35,7 +36,12 @@ core::arch::global_asm!(
     PV_FLAGS = const pv!(flags), PV_KERNEL_SP = const pv!(kernel_sp), PV_KERNEL_ROOT = const pv!(kernel_root),
     PV_USER_ROOT = const pv!(user_root), PV_SYSCALL_CALLBACK = const pv!(syscall_callback),
     C_PENDING = const cpu!(pending), C_INFO = const cpu!(info), C_SYSCALL_BOUNCES = const cpu!(syscall_bounces),
-    C_SYSCALL_RETURNS = const cpu!(syscall_returns),
+    C_SYSCALL_RETURNS = const cpu!(syscall_returns), C_IRET_RETURNS = const cpu!(iret_returns),
+    C_FAULT_BOUNCES = const cpu!(fault_bounces), C_PAGE_FAULT_GATE = const cpu!(page_fault_gate),
+    C_VM_ASSIST = const cpu!(vm_assist), PV_IOPL = const pv!(iopl), PV_CR2 = const pv!(cr2),
+    GATE_ADDRESS = const offset_of!(TrapGate, address), GATE_FLAGS = const offset_of!(TrapGate, selector_flags),
+    INFO_CR2 = const offset_of!(xen_abi::xen::VcpuInfo, arch), NMI_MASKED = const pv::NMI_MASKED,
+    ARCH_IOPL = const 1u32 << xen_abi::xen::VMASST_TYPE_architectural_iopl,
     IN_KERNEL = const pv::IN_KERNEL, SYSCALL_MASKS = const pv::SYSCALL_MASKS_EVENTS,
     VECTOR_SYSCALL = const VECTOR_SYSCALL, TOP_MINUS_ONE = const size_of::<StackTop>() - 1,
     options(att_syntax)

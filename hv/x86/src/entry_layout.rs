@@ -1,6 +1,8 @@
 //! What lies at the fixed top of each CPU's stack; `entry.S` uses these offsets.
 
 use core::ffi::c_void;
+use core::sync::atomic::AtomicU64;
+use ferroxen_core::domain::TrapGate;
 use ferroxen_core::pv::{PvState, Regs};
 
 /// `Regs::entry_vector` of a system call: its exit may use SYSRET.
@@ -30,6 +32,14 @@ pub struct CpuBlock {
     pub syscall_bounces: u64,
     /// Returns to guest user mode by the fast path.
     pub syscall_returns: u64,
+    /// Other returns of guest kernels (HYPERVISOR_iret) by the fast path.
+    pub iret_returns: u64,
+    /// Page faults of user mode given to guest kernels by the fast path.
+    pub fault_bounces: u64,
+    /// The running vcpu's gate for page faults. Not null while a vcpu runs.
+    pub page_fault_gate: *const TrapGate,
+    /// The running domain's VMASST_TYPE_* bits. Not null while a vcpu runs.
+    pub vm_assist: *const AtomicU64,
     /// This CPU's number.
     pub number: u64,
     /// Per-CPU data of the wiring.

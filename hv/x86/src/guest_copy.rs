@@ -39,6 +39,20 @@ pub fn read(from: u64, to: &mut [u8]) -> Result<(), u64> {
     }
 }
 
+/// Reads 16 bytes from the guest, as two words; `None` when one of them cannot be read.
+#[inline]
+pub fn read_pair(from: u64) -> Option<[u64; 2]> {
+    if !layout::is_guest_range(from, 16) {
+        return None;
+    }
+    let (low, high, bad): (u64, u64, u32);
+    // SAFETY: reads only guest space, checked above; a fault is caught by the exception table.
+    unsafe {
+        core::arch::asm!("call load_guest_pair", in("rdi") from, out("rax") low, out("rdx") high, out("ecx") bad);
+    }
+    (bad == 0).then_some([low, high])
+}
+
 /// Copies to the guest; `Err(address)` is the first one that could not be written.
 pub fn write(to: u64, from: &[u8]) -> Result<(), u64> {
     if from.is_empty() {
