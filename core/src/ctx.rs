@@ -69,6 +69,28 @@ pub struct SegmentBases {
 }
 
 impl Effects {
+    /// Whether nothing has to be done.
+    #[inline(always)]
+    pub fn is_empty(&self) -> bool {
+        let bases = &self.segment_bases;
+        !(self.load_root
+            | self.flush_non_global
+            | self.flush_all
+            | self.load_descriptor_tables
+            | self.load_debug
+            | self.load_fpu
+            | self.program_timer
+            | self.shutdown
+            | self.refresh_info
+            | self.update_time
+            | self.reschedule
+            | self.invlpg.is_some()
+            | bases.fs.is_some()
+            | bases.gs_kernel.is_some()
+            | bases.gs_user_selector.is_some()
+            | bases.gs_user.is_some())
+    }
+
     /// Adds a local flush to what is to be done.
     pub fn flush(&mut self, what: Flush) {
         match what {

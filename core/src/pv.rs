@@ -60,6 +60,22 @@ pub const FPU_LOADED: u32 = 1 << 6;
 /// `PvState::flags`: an NMI is being delivered (cleared by iret).
 pub const NMI_MASKED: u32 = 1 << 7;
 
+/// The most bytes of a frame that an entry into a guest's kernel pushes.
+const KERNEL_FRAME: u64 = 128;
+
+/// A guest's choice of kernel stack as the entry paths use it, which do not check it again: aligned to 16 bytes, with
+/// room for a frame in the guest's part of the address space. Any other becomes an address that faults when it is used,
+/// for which the domain is ended.
+pub const fn kernel_stack(sp: u64) -> u64 {
+    let aligned = sp & !15;
+    let lowest = aligned.wrapping_sub(KERNEL_FRAME);
+    if Vaddr(lowest).is_guest() && Vaddr(aligned.wrapping_sub(1)).is_guest() && lowest >> 63 == aligned.wrapping_sub(1) >> 63 {
+        aligned
+    } else {
+        1 << 63
+    }
+}
+
 /// PV state of a running vcpu. `repr(C)`: read and written by assembly.
 #[repr(C)]
 #[derive(Clone, Debug, Default)]
@@ -68,7 +84,7 @@ pub struct PvState {
     pub flags: u32,
     /// Virtual I/O privilege level, 0 to 3 (PHYSDEVOP_set_iopl).
     pub iopl: u32,
-    /// Guest kernel's stack for entries from user mode (HYPERVISOR_stack_switch).
+    /// Guest kernel's stack for entries from user mode (HYPERVISOR_stack_switch), from [`kernel_stack`].
     pub kernel_sp: u64,
     /// Its selector.
     pub kernel_ss: u64,

@@ -73,7 +73,7 @@ pub fn load<P: Platform>(ctx: &mut Ctx<'_, P>, target: &Shared<Vcpu<P>>, c: &Vcp
             state.flags |= flag;
         }
     }
-    state.kernel_sp = c.kernel_sp;
+    state.kernel_sp = crate::pv::kernel_stack(c.kernel_sp);
     state.kernel_ss = c.kernel_ss & 0xffff | 3;
     state.event_callback = c.event_callback_eip;
     state.failsafe_callback = c.failsafe_callback_eip;

@@ -10,11 +10,13 @@ mod forced;
 mod operand;
 mod portio;
 mod privileged;
+mod quick;
 mod segment;
 mod store;
 
 pub use forced::{FORCED_CPUID, is_forced_cpuid};
 pub use privileged::privileged_op;
+pub use quick::QuickStore;
 pub use segment::{Segment, SegmentName};
 pub use store::{EntryStep, Refused, Step, Store};
 

@@ -5,14 +5,14 @@ use super::traps::ring3;
 use crate::addr::Vaddr;
 use crate::ctx::Ctx;
 use crate::platform::Platform;
-use crate::pv::TASK_SWITCHED;
+use crate::pv::{TASK_SWITCHED, kernel_stack};
 use xen_abi::Errno;
 use xen_abi::arch_x86_64::{SEGBASE_FS, SEGBASE_GS_KERNEL, SEGBASE_GS_USER, SEGBASE_GS_USER_SEL};
 
 /// `HYPERVISOR_stack_switch(ss, esp)`: the kernel's stack for entries from user mode.
 pub fn stack_switch<P: Platform>(ctx: &mut Ctx<'_, P>, ss: u64, sp: u64) -> HypercallResult {
     ctx.pv.kernel_ss = u64::from(ring3((ss & 0xffff) as u16));
-    ctx.pv.kernel_sp = sp;
+    ctx.pv.kernel_sp = kernel_stack(sp);
     Ok(0)
 }
 

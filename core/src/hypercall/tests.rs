@@ -330,6 +330,15 @@ fn the_kernel_stack_gets_ring_3() {
     let mut pv = PvState::default();
     assert_eq!(world.call_with(1, &mut pv, |ctx| stack_switch(ctx, 0xe028, KERNEL)).0, Ok(0));
     assert_eq!((pv.kernel_ss, pv.kernel_sp), (0xe02b, KERNEL));
+    // The entry paths write below it without another check: nothing of the hypervisor may lie there.
+    for bad in [0xffff_8000_0000_0000, 0xffff_8300_0000_1000, 0xffff_8800_0000_0000, 0xffff_8800_0000_0070, 64] {
+        assert_eq!(world.call_with(1, &mut pv, |ctx| stack_switch(ctx, 0xe028, bad)).0, Ok(0));
+        assert_eq!(pv.kernel_sp, 1 << 63, "{bad:#x}");
+    }
+    for good in [0xffff_8800_0000_0088_u64, 0, 1 << 47, 0xffff_ffff_ffff_fff8] {
+        assert_eq!(world.call_with(1, &mut pv, |ctx| stack_switch(ctx, 0xe028, good)).0, Ok(0));
+        assert_eq!(pv.kernel_sp, good & !15);
+    }
 }
 
 #[test]

@@ -71,14 +71,16 @@ fn counters() {
             }
         }
         let top = percpu::remote(cpu).top.load(Ordering::Acquire);
-        // SAFETY: stack tops are never taken away; torn counters are only printed.
-        let (bounces, returns) = unsafe {
-            (
-                (&raw const (*top).cpu.syscall_bounces).read_volatile(),
-                (&raw const (*top).cpu.syscall_returns).read_volatile(),
-            )
+        // SAFETY: stack tops are never taken away.
+        let cpu = unsafe { &raw const (*top).cpu };
+        // SAFETY: as above; a torn counter is only printed.
+        let read = |counter: *const u64| unsafe { counter.read_volatile() };
+        // SAFETY: fields of the same block.
+        let fast = unsafe {
+            [&raw const (*cpu).syscall_bounces, &raw const (*cpu).syscall_returns, &raw const (*cpu).iret_returns, &raw const (*cpu).fault_bounces]
         };
-        info!("  system calls bounced: {bounces}, returned: {returns}");
+        let [bounces, returns, irets, faults] = fast.map(read);
+        info!("  in assembly: system calls {bounces}, their returns {returns}, other irets {irets}, user page faults {faults}");
     }
 }
 

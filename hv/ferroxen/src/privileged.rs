@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use ferroxen_core::Platform;
 use ferroxen_core::addr::{PAGE_SIZE, Vaddr};
 use ferroxen_core::cpupolicy::{self, Msr, MsrMachine, Policy, VcpuView};
-use ferroxen_core::emulate::{self, Exception, Mode, Outcome, PrivMachine, Segment, SegmentName, Store, View};
+use ferroxen_core::emulate::{self, Exception, Mode, Outcome, PrivMachine, QuickStore, Segment, SegmentName, Store, View};
 use ferroxen_core::paging;
 use ferroxen_core::platform::Fault;
 use ferroxen_core::pv::PvState;
@@ -324,8 +324,32 @@ fn run(top: &mut StackTop, f: impl FnOnce(&mut ferroxen_core::pv::Regs, &View, &
     true
 }
 
+/// The stores that make up nearly all of them, without the full decoder. `false`: nothing was done.
+fn quick_write_to_page_table(top: &mut StackTop, va: u64) -> bool {
+    let Some(code) = guest_copy::read_pair(top.regs.rip) else { return false };
+    let Some(store) = QuickStore::decode(&mut top.regs, code, Vaddr(va)) else { return false };
+    let done = with_ctx(top, |ctx, regs| {
+        if ctx.dom.vm_assist.load(Ordering::Relaxed) & 1 << xen_abi::xen::VMASST_TYPE_writable_pagetables == 0 {
+            return false;
+        }
+        match paging::guest_pt_update(ctx, store.entry_at(), |entry| store.on_entry(entry, regs)) {
+            Ok(old) => {
+                store.retire(old, regs);
+                true
+            }
+            // Half done and parked: the guest faults again and it goes on.
+            Err(paging::PagingError::Interrupted) => true,
+            Err(_) => false,
+        }
+    });
+    done == Some(true)
+}
+
 /// A write fault of the guest's kernel: performs it if it goes to a page table. Gives whether that settled it.
 pub fn write_to_page_table(top: &mut StackTop, va: u64) -> bool {
+    if quick_write_to_page_table(top, va) {
+        return true;
+    }
     let error = top.regs.error_code;
     let hit = with_ctx(top, |ctx, _| paging::is_pt_write_fault(ctx, Vaddr(va), error)).unwrap_or(false);
     if !hit {

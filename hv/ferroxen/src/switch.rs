@@ -192,6 +192,8 @@ fn enter(top: &mut StackTop, slot: &mut Current, vcpu: Shared<Vcpu>, now: u64) {
     slot.domain = Some(domain);
     slot.vcpu = Some(vcpu);
     let vcpu = slot.vcpu.as_ref().expect("just set");
+    top.cpu.page_fault_gate = &raw const vcpu.traps[14];
+    top.cpu.vm_assist = slot.domain.as_ref().map_or(core::ptr::null(), |domain| &raw const domain.vm_assist);
     refresh_info(top, vcpu);
     // SAFETY: core validated the root and installed our slots.
     unsafe { instructions::write_cr3(top.pv.root().0) };

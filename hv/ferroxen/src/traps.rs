@@ -17,8 +17,8 @@ pub fn with_ctx<T>(top: &mut StackTop, f: impl FnOnce(&mut Ctx<'_, platform::Mac
     let StackTop { regs, pv, .. } = top;
     let mut ctx = Ctx { hv: hv(), cpu: percpu::this(), vcpu, dom, pv, effects: Effects::default() };
     let value = f(&mut ctx, regs);
-    let effects = ctx.effects;
-    if effects != Effects::default() {
+    if !ctx.effects.is_empty() {
+        let effects = ctx.effects;
         crate::work::apply(top, effects);
     }
     Some(value)
