@@ -69,7 +69,10 @@ const KERNEL_FRAME: u64 = 128;
 pub const fn kernel_stack(sp: u64) -> u64 {
     let aligned = sp & !15;
     let lowest = aligned.wrapping_sub(KERNEL_FRAME);
-    if Vaddr(lowest).is_guest() && Vaddr(aligned.wrapping_sub(1)).is_guest() && lowest >> 63 == aligned.wrapping_sub(1) >> 63 {
+    if Vaddr(lowest).is_guest()
+        && Vaddr(aligned.wrapping_sub(1)).is_guest()
+        && lowest >> 63 == aligned.wrapping_sub(1) >> 63
+    {
         aligned
     } else {
         1 << 63

@@ -77,10 +77,17 @@ fn counters() {
         let read = |counter: *const u64| unsafe { counter.read_volatile() };
         // SAFETY: fields of the same block.
         let fast = unsafe {
-            [&raw const (*cpu).syscall_bounces, &raw const (*cpu).syscall_returns, &raw const (*cpu).iret_returns, &raw const (*cpu).fault_bounces]
+            [
+                &raw const (*cpu).syscall_bounces,
+                &raw const (*cpu).syscall_returns,
+                &raw const (*cpu).iret_returns,
+                &raw const (*cpu).fault_bounces,
+            ]
         };
         let [bounces, returns, irets, faults] = fast.map(read);
-        info!("  in assembly: system calls {bounces}, their returns {returns}, other irets {irets}, user page faults {faults}");
+        info!(
+            "  in assembly: system calls {bounces}, their returns {returns}, other irets {irets}, user page faults {faults}"
+        );
     }
 }
 

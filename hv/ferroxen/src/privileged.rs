@@ -7,7 +7,9 @@ use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use ferroxen_core::Platform;
 use ferroxen_core::addr::{PAGE_SIZE, Vaddr};
 use ferroxen_core::cpupolicy::{self, Msr, MsrMachine, Policy, VcpuView};
-use ferroxen_core::emulate::{self, Exception, Mode, Outcome, PrivMachine, QuickStore, Segment, SegmentName, Store, View};
+use ferroxen_core::emulate::{
+    self, Exception, Mode, Outcome, PrivMachine, QuickStore, Segment, SegmentName, Store, View,
+};
 use ferroxen_core::paging;
 use ferroxen_core::platform::Fault;
 use ferroxen_core::pv::PvState;
