@@ -191,7 +191,10 @@ impl<P: Platform> Hypervisor<P> {
     /// Takes a domain whose end is complete out of the table, once nobody maps a frame of it any more.
     pub fn bury(&self, dom: &Domain<P>) {
         if dom.toolstack.is_dead() && dom.pages.total.load(Ordering::SeqCst) == 0 {
-            drop(self.domains.remove(dom.id));
+            // Whoever takes it out of the table gives its vcpus' room back, once.
+            if self.domains.remove(dom.id).is_some() {
+                self.sched.release(dom.vcpus().count());
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::grant::Limits;
 use crate::hypercall::Stop;
 use crate::memory::Request;
 use crate::platform::Platform;
-use crate::sched::PAUSED;
+use crate::sched::{PAUSED, Scheduler};
 use crate::sysctl::{SystemMachine, features_of, write_policy};
 use crate::time::WallClock;
 use core::sync::atomic::Ordering;
@@ -145,8 +145,13 @@ pub(super) fn vcpus<P: Platform>(
         ctx.hv.reserve_vcpu()?;
         let vcpu = match dom.create_vcpu(id) {
             Ok(vcpu) => vcpu,
-            Err(Errno::EEXIST) => continue,
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                ctx.hv.sched.release(1);
+                if error == Errno::EEXIST {
+                    continue;
+                }
+                return Err(error.into());
+            }
         };
         if dom.pause_count.load(Ordering::SeqCst) != 0 {
             vcpu.sched.set(PAUSED);

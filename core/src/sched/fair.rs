@@ -81,6 +81,11 @@ impl<P: Platform> Scheduler<P> for Fair<P> {
         Ok(())
     }
 
+    fn release(&self, vcpus: usize) {
+        let mut state = self.0.lock();
+        state.room = state.room.saturating_sub(vcpus);
+    }
+
     fn wake(&self, vcpu: &Shared<Vcpu<P>>, now: u64) -> Option<CpuId> {
         let mut state = self.0.lock();
         if vcpu.sched.running_on().is_some() || state.queued(vcpu) || !vcpu.sched.runnable() {
@@ -161,5 +166,81 @@ impl<P: Platform> Scheduler<P> for Fair<P> {
 
     fn idle(&self) -> CpuMask {
         self.0.lock().idle
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::DomId;
+    use crate::sched::{BLOCKED, UP};
+    use crate::testing::TestPlatform;
+
+    fn vcpu(sched: &Fair<TestPlatform>, id: u32) -> Shared<Vcpu<TestPlatform>> {
+        sched.reserve().unwrap();
+        let vcpu = Shared::try_new(Vcpu::new(id, DomId(1))).ok().unwrap();
+        vcpu.sched.set(UP);
+        vcpu
+    }
+
+    #[test]
+    fn two_vcpus_on_one_cpu_get_equal_shares() {
+        let sched = Fair::<TestPlatform>::default();
+        sched.add_cpu(CpuId(0));
+        let vcpus = [vcpu(&sched, 0), vcpu(&sched, 1)];
+        vcpus.iter().for_each(|vcpu| {
+            sched.wake(vcpu, 0);
+        });
+        let (mut now, mut ran, mut current) = (0u64, [0u64; 2], None::<Shared<Vcpu<TestPlatform>>>);
+        while now < 2_000_000_000 {
+            let decision = sched.decide(CpuId(0), current.as_ref(), now);
+            let next = decision.vcpu.unwrap();
+            if let Some(old) = current.take().filter(|old| !Shared::same(old, &next)) {
+                sched.saved(CpuId(0), &old, now);
+            }
+            let until = decision.until.min(now + SLICE);
+            ran[next.id as usize] += until - now;
+            now = until;
+            current = Some(next);
+        }
+        assert!(ran[0].abs_diff(ran[1]) <= 2 * SLICE, "{ran:?}");
+    }
+
+    #[test]
+    fn no_cpu_idles_while_a_vcpu_waits() {
+        let sched = Fair::<TestPlatform>::default();
+        (0..2).for_each(|cpu| sched.add_cpu(CpuId(cpu)));
+        assert!((0..2).all(|cpu| sched.decide(CpuId(cpu), None, 0).vcpu.is_none()));
+        let vcpus = [vcpu(&sched, 0), vcpu(&sched, 1)];
+        let kicked: Vec<_> = vcpus.iter().map(|vcpu| sched.wake(vcpu, 0).unwrap()).collect();
+        assert_ne!(kicked[0], kicked[1]);
+        assert!(kicked.into_iter().all(|cpu| sched.decide(cpu, None, 1).vcpu.is_some()));
+    }
+
+    #[test]
+    fn a_wake_up_between_the_decision_and_the_save_is_not_lost() {
+        let sched = Fair::<TestPlatform>::default();
+        sched.add_cpu(CpuId(0));
+        let vcpu = vcpu(&sched, 0);
+        sched.wake(&vcpu, 0);
+        let running = sched.decide(CpuId(0), None, 0).vcpu.unwrap();
+        vcpu.sched.set(BLOCKED);
+        assert!(sched.decide(CpuId(0), Some(&running), 1).vcpu.is_none());
+        // The event arrives now: the vcpu still counts as running here.
+        vcpu.sched.clear(BLOCKED);
+        assert_eq!(sched.wake(&vcpu, 2), None);
+        sched.saved(CpuId(0), &running, 3);
+        // The caller asks again before it sleeps.
+        assert!(sched.decide(CpuId(0), None, 4).vcpu.is_some());
+    }
+
+    #[test]
+    fn room_is_given_back() {
+        let sched = Fair::<TestPlatform>::default();
+        for _ in 0..1000 {
+            sched.reserve().unwrap();
+            sched.release(1);
+        }
+        assert_eq!(sched.0.lock().room, 0);
     }
 }

@@ -109,6 +109,8 @@ pub trait Scheduler<P: Platform>: Sync {
     /// `()` when memory is exhausted; nothing changed then.
     #[allow(clippy::result_unit_err)]
     fn reserve(&self) -> Result<(), ()>;
+    /// Gives the room of `vcpus` vcpus back, which will never run again.
+    fn release(&self, vcpus: usize);
     /// The vcpu became runnable (its flags were changed before): gives the CPU that is to decide anew.
     fn wake(&self, vcpu: &Shared<Vcpu<P>>, now: u64) -> Option<CpuId>;
     /// `cpu` asks what to run; `current` is what it ran so far. If the answer is another vcpu, the caller saves

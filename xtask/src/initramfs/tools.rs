@@ -56,6 +56,9 @@ pub fn add<W: Write>(cpio: &mut Cpio<W>, root: &Path) -> Result<()> {
         cpio.host(&inner, program)?;
         needed(root, program, &mut libraries)?;
     }
+    // glibc loads this one by name when a thread is cancelled, as libxl's background process does.
+    let unwinder = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"].map(|dir| root.join(dir).join("libgcc_s.so.1"));
+    libraries.extend(unwinder.into_iter().find(|path| path.exists()));
     for library in &libraries {
         // The content under the soname: one file, no chain of links.
         let content = fs::read(library)?;
