@@ -210,7 +210,7 @@ ap_start64_high:
     ud2
 
 .section .rodata.boot, "a"
-no_long_mode_text: .asciz "ferroxen: this CPU has no 64-bit mode; use an x86-64 machine\r\n"
+no_long_mode_text: .asciz "(XEN) Ferroxen cannot start: this CPU has no 64-bit mode; use an x86-64 machine\r\n"
 .balign 8
 boot_gdt:
     .quad 0

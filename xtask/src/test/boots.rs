@@ -7,8 +7,8 @@ use crate::boot::Chipset;
 pub enum Expect {
     /// The commands end with 0 and print lines that contain these, in this order.
     Output(&'static [&'static str]),
-    /// The machine goes off or resets by itself.
-    Off,
+    /// The machine goes off or resets by itself, after a line that contains this: no triple fault.
+    Off(&'static str),
     /// The console shows this.
     Console(&'static str),
 }
@@ -30,6 +30,8 @@ pub struct Boot {
     pub cpus: u32,
     /// As `--memory`.
     pub memory: u32,
+    /// As `--cpu`.
+    pub cpu: &'static str,
     /// As `--cmdline`.
     pub cmdline: &'static str,
     /// As `--exec`.
@@ -48,6 +50,7 @@ const PLAIN: Boot = Boot {
     machine: Chipset::Pc,
     cpus: 1,
     memory: 4096,
+    cpu: "max",
     cmdline: "",
     exec: "true",
     expect: Expect::Output(&[]),
@@ -106,8 +109,22 @@ pub const BOOTS: &[Boot] = &[
         expect: Expect::Output(&["/tmp/f1: OK", "/tmp/f4: OK", "forks done", "no oops"]),
         ..PLAIN
     },
-    Boot { name: "dom0_poweroff_ends_the_machine", exec: "poweroff; sleep 60", expect: Expect::Off, ..PLAIN },
-    Boot { name: "dom0_reboot_resets_the_machine", exec: "reboot; sleep 60", expect: Expect::Off, full: true, ..PLAIN },
+    Boot {
+        name: "two_vcpus_on_one_cpu_with_xapic_reboot_the_machine",
+        cpus: 2,
+        memory: 1024,
+        cmdline: "maxcpus=1 dom0_max_vcpus=2 x2apic=off",
+        exec: "test $(nproc) = 2 && reboot; sleep 60",
+        expect: Expect::Off("Domain 0 shutdown: rebooting machine"),
+        ..PLAIN
+    },
+    Boot {
+        name: "dom0_poweroff_ends_the_machine",
+        exec: "poweroff; sleep 60",
+        expect: Expect::Off("Entering ACPI S5 state"),
+        full: true,
+        ..PLAIN
+    },
     Boot {
         name: "dom0_mem_larger_than_the_machine_is_one_clear_message",
         cmdline: "dom0_mem=64G",
@@ -115,26 +132,58 @@ pub const BOOTS: &[Boot] = &[
         ..PLAIN
     },
     Boot {
+        name: "dom0_mem_that_is_no_amount_is_one_clear_message",
+        cmdline: "dom0_mem=lots",
+        expect: Expect::Console("\"dom0_mem=lots\" is no amount of memory"),
+        ..PLAIN
+    },
+    Boot {
+        name: "dom0_mem_without_room_for_the_kernel_is_one_clear_message",
+        memory: 1024,
+        cmdline: "dom0_mem=10M",
+        expect: Expect::Console("kernel and initrd need at least"),
+        ..PLAIN
+    },
+    Boot {
+        name: "a_cpu_without_syscall_is_one_clear_message",
+        cpu: "max,-syscall",
+        expect: Expect::Console("this CPU has no SYSCALL"),
+        ..PLAIN
+    },
+    Boot {
+        name: "a_cpu_without_64_bits_is_one_clear_message",
+        cpu: "qemu32",
+        memory: 1024,
+        expect: Expect::Console("this CPU has no 64-bit mode"),
+        full: true,
+        ..PLAIN
+    },
+    Boot {
         name: "a_panic_of_dom0_is_told",
         exec: "echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger; sleep 60",
-        expect: Expect::Console("Kernel panic - not syncing"),
+        expect: Expect::Off("Domain 0 crashed"),
         full: true,
         ..PLAIN
     },
     Boot {
-        name: "dom0_6_12_with_two_cpus",
+        name: "dom0_6_12_on_q35_gets_nearly_all_memory",
         kernel: "6.12",
+        machine: Chipset::Q35,
         cpus: 2,
-        exec: ALL_CPUS,
-        expect: Expect::Output(&["cpu 0", "cpu 1", "2", "xen"]),
+        memory: 6144,
+        cmdline: "dom0_mem=max:64G",
+        exec: "test $(awk '/MemTotal/ {print $2}' /proc/meminfo) -gt 5500000 && echo memory is there; cat /sys/hypervisor/type",
+        expect: Expect::Output(&["memory is there", "xen"]),
         full: true,
         ..PLAIN
     },
     Boot {
-        name: "dom0_5_10_with_one_cpu",
+        name: "dom0_5_10_with_two_skewed_cpus_bears_load",
         kernel: "5.10",
-        exec: ALL_CPUS,
-        expect: Expect::Output(&["cpu 0", "1", "xen"]),
+        cpus: 2,
+        cmdline: "tsc-skew=1000000",
+        exec: LOAD,
+        expect: Expect::Output(&["/tmp/f1: OK", "/tmp/f4: OK", "forks done", "no oops"]),
         full: true,
         ..PLAIN
     },

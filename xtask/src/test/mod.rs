@@ -136,6 +136,7 @@ fn arguments(paths: &Paths, test: &Boot) -> BootArgs {
         machine: test.machine,
         cpus: Some(test.cpus),
         memory: test.memory,
+        cpu: Some(test.cpu.to_owned()),
         cmdline: test.cmdline.to_owned(),
         exec: Some(test.exec.to_owned()),
         timeout: 240,
@@ -164,6 +165,7 @@ fn judge(paths: &Paths, test: &Boot, args: &BootArgs) -> Result<(), String> {
 
 /// Compares what came with what was expected.
 fn verdict(test: &Boot, outcome: &Outcome) -> Result<(), String> {
+    let told = |text: &str| outcome.console.iter().any(|line| line.contains(text));
     match test.expect {
         Expect::Output(wanted) => {
             if outcome.end != End::Exec(0) {
@@ -180,9 +182,9 @@ fn verdict(test: &Boot, outcome: &Outcome) -> Result<(), String> {
             }
             Ok(())
         }
-        Expect::Off if outcome.end == End::Off => Ok(()),
-        Expect::Off => Err(format!("the machine did not go off: {:?}", outcome.end)),
-        Expect::Console(text) if outcome.console.iter().any(|line| line.contains(text)) => Ok(()),
+        Expect::Off(text) if outcome.powered_off && told(text) => Ok(()),
+        Expect::Off(text) => Err(format!("the machine did not go off with {text:?}: {:?}", outcome.end)),
+        Expect::Console(text) if told(text) => Ok(()),
         Expect::Console(text) => Err(format!("no {text:?} on the console; it ended with {:?}", outcome.end)),
     }
 }
@@ -210,6 +212,16 @@ mod tests {
         let test = expecting(&["one", "two"]);
         assert!(verdict(&test, &outcome(End::Exec(0), &["one", "noise", "two"])).is_ok());
         assert!(verdict(&test, &outcome(End::Exec(0), &["two", "one"])).is_err());
+    }
+
+    #[test]
+    fn a_machine_that_goes_off_without_a_word_fails() {
+        let test = Boot { expect: Expect::Off("rebooting"), ..BOOTS[0] };
+        let silent = outcome(End::Off, &[]);
+        assert!(verdict(&test, &silent).is_err());
+        let told = Outcome { console: vec!["(XEN) Domain 0 shutdown: rebooting machine".to_owned()], ..silent };
+        assert!(verdict(&test, &told).is_ok());
+        assert!(verdict(&test, &Outcome { powered_off: false, end: End::Timeout, ..told }).is_err());
     }
 
     #[test]
