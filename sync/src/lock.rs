@@ -139,7 +139,7 @@ fn relax(spins: &mut u32) {
     core::hint::spin_loop();
     *spins = spins.wrapping_add(1);
     #[cfg(any(test, feature = "std"))]
-    if *spins % 64 == 0 {
+    if spins.is_multiple_of(64) {
         std::thread::yield_now();
     }
 }
