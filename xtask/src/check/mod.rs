@@ -1,6 +1,7 @@
 //! `./x check`: what a reviewer should not have to look for.
 
 mod disassembly;
+mod mutants;
 mod rooms;
 mod unsafety;
 
@@ -18,10 +19,19 @@ pub struct CheckArgs {
     /// Only what needs no compiler: format, rooms, unsafe
     #[arg(long)]
     fast: bool,
+    /// Instead: make each change of core/mutants.toml and see that its test notices (slow)
+    #[arg(long, conflicts_with = "fast")]
+    mutants: bool,
+    /// Only mutants whose name or file contains this
+    #[arg(long, value_name = "WORDS", requires = "mutants")]
+    only: Option<String>,
 }
 
 /// `./x check`: every check runs, then the failed ones are named.
 pub fn main(paths: &Paths, args: &CheckArgs) -> Result<i32> {
+    if args.mutants {
+        return mutants::main(paths, args.only.as_deref());
+    }
     let mut failed = Vec::new();
     let mut check = |name: &'static str, result: Result<()>| match result {
         Ok(()) => println!("{} {name}", ui::styled("32", "ok    ")),

@@ -1,6 +1,8 @@
 //! Frames that change hands, entries that change places, caches.
 
 use super::*;
+use crate::platform::Flush;
+use crate::testing::TestPlatform;
 
 fn give(guest: &mut Guest<'_>, mfn: Mfn, domid: u16, reference: u32) -> i16 {
     let op = GnttabTransfer { mfn: mfn.0, domid, r#ref: reference, status: 99, ..Default::default() };
@@ -27,6 +29,20 @@ fn a_transferred_frame_is_the_others_with_its_contents() {
     assert_eq!(page.load_u32(at + 4), gift.0 as u32);
     assert_eq!((world.hv.platform.m2p(gift), granter.page(gift).load_u64(8)), (0x1234, 77));
     assert_eq!(give(&mut grantee, gift, 1, 3), GNTST_bad_page, "it is not the caller's any more");
+}
+
+#[test]
+fn a_transferred_frame_was_flushed_before_it_changed_hands() {
+    let world = world();
+    let (granter, mut grantee, _) = pair(&world);
+    let gift = grantee.frame();
+    granter.grant(3, 2, Mfn(0), GTF_accept_transfer);
+    world.platform().flushes.lock().unwrap().clear();
+    assert_eq!(give(&mut grantee, gift, 1, 3), GNTST_okay);
+    // On every CPU: a third domain may have had the frame mapped, where its owner never ran.
+    let flushes = world.platform().flushes.lock().unwrap();
+    let (_, cpus, what) = flushes.last().expect("a flush");
+    assert_eq!((*cpus, *what), (TestPlatform::all_cpus(), Flush::All));
 }
 
 #[test]
