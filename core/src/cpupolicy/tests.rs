@@ -85,7 +85,7 @@ fn machine(leaf: u32, subleaf: u32) -> Leaf {
         (2, _) => [0x76036301, 0xf0b5ff, 0, 0xc30000],
         (4, 0) => [0x1c004121, 0x01c0_003f, 0x3f, 0],
         (5, _) => [0x40, 0x40, 3, 0x1120],
-        (7, 0) => [2, 0xffff_ffff & !(1 << 16), 0xffff_ffff, 0xffff_ffff],
+        (7, 0) => [2, !(1 << 16), 0xffff_ffff, 0xffff_ffff],
         (7, 1) => [0xffff_ffff; 4],
         (7, 2) => [0, 0, 0, 0xffff_ffff],
         (0xa, _) => [0x0730_0404, 0, 0, 0x603],

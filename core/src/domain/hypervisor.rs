@@ -180,10 +180,9 @@ impl<P: Platform> Hypervisor<P> {
     pub fn free_frame(&self, freed: Freed) {
         if freed.is_counted()
             && let Some(owner) = self.domains.get(freed.owner())
+            && owner.pages.total.fetch_sub(1, Ordering::SeqCst) == 1
         {
-            if owner.pages.total.fetch_sub(1, Ordering::SeqCst) == 1 {
-                self.bury(&owner);
-            }
+            self.bury(&owner);
         }
         self.heap.free(&self.frames, &self.platform, freed.mfn(), 0, true);
     }

@@ -2,8 +2,11 @@
 
 use super::*;
 
-/// Counts, types and contents of all frames.
-fn picture(world: &TestWorld) -> Vec<(FrameKind, u32, (FrameType, u32), bool, Vec<u64>)> {
+/// A frame's owner, references, type and its uses, whether it is pinned, and its contents.
+type Picture = (FrameKind, u32, (FrameType, u32), bool, Vec<u64>);
+
+/// All frames.
+fn picture(world: &TestWorld) -> Vec<Picture> {
     (0..world.hv.frames.end().0)
         .map(Mfn)
         .map(|mfn| {
