@@ -43,8 +43,10 @@ impl Code {
         assert!(instruction.len() <= 15);
         // SAFETY: the page has room for the instruction and a RET.
         unsafe { core::ptr::copy_nonoverlapping(instruction.as_ptr(), self.0, instruction.len()) };
-        // SAFETY: as above.
-        unsafe { self.0.add(instruction.len()).write(0xc3) };
+        // SAFETY: at most 15 bytes into the page.
+        let end = unsafe { self.0.add(instruction.len()) };
+        // SAFETY: as above; the page may be written.
+        unsafe { end.write(0xc3) };
         // SAFETY: the instruction is one of this file's, writes only the buffer behind RDI, and uses no other register
         // than those of `State`; RBX is saved by hand because the compiler keeps it for itself.
         unsafe {

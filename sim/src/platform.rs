@@ -20,6 +20,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 pub const CPUS: usize = 4;
 /// Where hypercalls' arguments are: a piece of guest memory beside the tables.
 pub const ARGUMENTS: u64 = 0x10_0000;
+/// The present entries of a table, by index.
+type Entries = Rc<[(usize, Pte)]>;
+
 const ARGUMENT_BYTES: usize = 4096;
 
 /// The machine.
@@ -111,7 +114,7 @@ impl SimPlatform {
     /// Something can happen on every CPU now.
     pub fn moment(&self) {
         let mut tlbs = self.tlbs.lock().unwrap_or_else(|e| e.into_inner());
-        let mut seen: Vec<Option<Rc<[(usize, Pte)]>>> = vec![None; self.pages.len()];
+        let mut seen: Vec<Option<Entries>> = vec![None; self.pages.len()];
         for tlb in tlbs.iter_mut() {
             tlb.fill(|mfn| match (seen.get_mut(mfn.0 as usize), self.pages.get(mfn.0 as usize)) {
                 (Some(known), Some(page)) => known.get_or_insert_with(|| present(page)).clone(),

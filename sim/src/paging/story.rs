@@ -187,7 +187,7 @@ impl World {
                 for request in requests.iter_mut().take(count) {
                     let table = self.some_frame(script, dom);
                     let command = script.pick(&[0, 0, 0, 0, 2, 3]);
-                    request.ptr = table.maddr().0 + self.index(script) as u64 * 8 | command;
+                    request.ptr = (table.maddr().0 + self.index(script) as u64 * 8) | command;
                     request.val = self.some_entry(script, dom).0;
                 }
                 let foreign = match script.byte() {
@@ -263,7 +263,7 @@ impl World {
             160..=174 => {
                 // A store to wherever the tables are shown.
                 let page = script.pick(&[1, 1, 1, 0, 2, 255]) << 12;
-                let va = Vaddr(page | (self.index(script) as u64) * 8);
+                let va = Vaddr(page | (self.index(script) as u64 * 8));
                 let entry = self.some_entry(script, dom).0;
                 let write = match script.byte() % 5 {
                     0 => PtWrite::And(!WRITABLE),
