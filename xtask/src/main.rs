@@ -14,6 +14,7 @@ mod kernel_image;
 mod lab;
 mod paths;
 mod process;
+mod rootfs;
 mod setup;
 mod test;
 mod ui;

@@ -16,6 +16,26 @@ pub enum Chipset {
     Q35,
 }
 
+/// How a disk is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Bus {
+    // virtio-blk on PCI
+    Virtio,
+    // An AHCI controller: the chipset's own (q35) or a card (pc)
+    Ahci,
+    // The chipset's IDE (pc only)
+    Ide,
+}
+
+/// A raw disk image; writes are thrown away.
+#[derive(Debug, Clone)]
+pub struct Disk {
+    /// The image.
+    pub file: PathBuf,
+    /// How it is attached.
+    pub bus: Bus,
+}
+
 /// Where the console goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Console {
@@ -46,8 +66,8 @@ pub struct Machine {
     pub append: String,
     /// `-initrd` as QEMU reads it: modules with their command lines, separated by `,`.
     pub initrd: Option<String>,
-    /// Raw disk images; writes are thrown away.
-    pub disks: Vec<PathBuf>,
+    /// Disks, in the order in which they are found.
+    pub disks: Vec<Disk>,
     /// A user-mode network with this model of card.
     pub nic: Option<String>,
     /// More arguments, as they are.
@@ -91,9 +111,18 @@ impl Machine {
             Some(model) => cmd.args(["-nic", &format!("user,model={model}")]),
             None => cmd.args(["-nic", "none"]),
         };
-        for disk in &self.disks {
-            let file = disk.to_string_lossy().replace(',', ",,");
-            cmd.args(["-drive", &format!("file={file},format=raw,if=virtio,snapshot=on")]);
+        for (number, disk) in self.disks.iter().enumerate() {
+            let file = disk.file.to_string_lossy().replace(',', ",,");
+            cmd.args(["-drive", &format!("file={file},format=raw,if=none,id=disk{number},snapshot=on")]);
+            let device = match (disk.bus, self.chipset) {
+                (Bus::Virtio, _) => format!("virtio-blk-pci,drive=disk{number}"),
+                (Bus::Ahci, Chipset::Q35) | (Bus::Ide, _) => format!("ide-hd,drive=disk{number}"),
+                (Bus::Ahci, Chipset::Pc) => {
+                    cmd.args(["-device", &format!("ahci,id=ahci{number}")]);
+                    format!("ide-hd,drive=disk{number},bus=ahci{number}.0")
+                }
+            };
+            cmd.args(["-device", &device]);
         }
         cmd.arg("-kernel").arg(&self.kernel).args(["-append", &self.append]);
         if let Some(initrd) = &self.initrd {

@@ -13,15 +13,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-pub use self::machine::Chipset;
-use self::machine::{Console, Machine, default_cpu};
+pub use self::machine::{Bus, Chipset};
+use self::machine::{Console, Disk, Machine, default_cpu};
 use self::symbols::Symbols;
 pub use self::watch::{End, Outcome, Show};
 use crate::initramfs::{self, Contents, Orders};
 use crate::kernel_image;
 use crate::paths::Paths;
 use crate::setup::{Kernel, KernelChoice, Parts, Qemu};
-use crate::{build, guests, ui};
+use crate::{build, guests, rootfs, ui};
 
 /// Exit codes of `./x boot` that no command in dom0 had a part in.
 pub const EXIT_DIED: i32 = 125;
@@ -103,6 +103,9 @@ pub struct BootArgs {
     /// Put a file of this machine into the initramfs
     #[arg(long, value_name = "GUEST=HOST")]
     pub file: Vec<String>,
+    /// Go on from Debian's root file system on a disk (made on this machine, kept in the cache)
+    #[arg(long, value_enum, value_name = "BUS", num_args = 0..=1, default_missing_value = "virtio")]
+    pub rootfs: Option<Bus>,
     /// A raw disk image as a virtio disk; writes are thrown away
     #[arg(long, value_name = "IMAGE")]
     pub disk: Vec<PathBuf>,
@@ -149,6 +152,7 @@ impl Default for BootArgs {
             guest: None,
             tools: None,
             file: Vec::new(),
+            rootfs: None,
             disk: Vec::new(),
             nic: None,
             qemu: Vec::new(),
@@ -286,12 +290,16 @@ fn prepare(paths: &Paths, args: &BootArgs, console: Console) -> Result<Prepared>
         kernel: PathBuf::new(),
         append: String::new(),
         initrd: None,
-        disks: args.disk.iter().map(fs::canonicalize).collect::<Result<_, _>>().context("no such disk image")?,
+        disks: Vec::new(),
         nic: args.nic.clone(),
         more: args.qemu.clone(),
         console,
         log: log.clone(),
     };
+    for disk in &args.disk {
+        let file = fs::canonicalize(disk).with_context(|| format!("no disk image {}", disk.display()))?;
+        machine.disks.push(Disk { file, bus: Bus::Virtio });
+    }
     let linux = match &args.guest {
         Some(guest) => {
             if hypervisor.is_none() {
@@ -304,6 +312,9 @@ fn prepare(paths: &Paths, args: &BootArgs, console: Console) -> Result<Prepared>
         }
         None => Some(linux(paths, args, &dir)?),
     };
+    if let (Some(bus), Some(kernel)) = (args.rootfs, &linux) {
+        machine.disks.insert(0, Disk { file: rootfs::image(paths, kernel)?, bus });
+    }
     let dom0_options = options(&["loglevel=7", &args.dom0_cmdline]);
     match hypervisor {
         Some(file) => {
@@ -340,7 +351,8 @@ fn linux(paths: &Paths, args: &BootArgs, dir: &Scratch) -> Result<Kernel> {
         files.push((guest.to_owned(), PathBuf::from(host)));
     }
     let terminal = if args.exec.is_none() { terminal_size() } else { None };
-    let orders = Orders { exec: args.exec.clone(), terminal, files };
+    let root = args.rootfs.map(|_| rootfs::LABEL);
+    let orders = Orders { exec: args.exec.clone(), terminal, files, root };
     let base = initramfs::base(paths, &kernel, contents)?;
     initramfs::compose(&base, &orders, contents, &dir.path.join("initrd"))?;
     Ok(kernel)

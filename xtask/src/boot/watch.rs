@@ -65,7 +65,7 @@ const END: &str = "@@ferroxen exec-end ";
 const UP: &str = "@@ferroxen dom0-up@@";
 
 /// How long a machine may still talk after its death or after the commands' end.
-const GRACE: Duration = Duration::from_secs(20);
+const GRACE: Duration = Duration::from_secs(90);
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Follows what the console says, one line after the other.

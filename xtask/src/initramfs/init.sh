@@ -27,13 +27,38 @@ if [ -r /sys/hypervisor/type ]; then
 	for m in $(cat /etc/modules.xen); do modprobe -q "$m" 2>/dev/null; done
 	[ -d /proc/xen ] && mount -t xenfs xenfs /proc/xen
 fi
-for m in /sys/bus/pci/devices/*/modalias; do
-	[ -r "$m" ] && modprobe -q "$(cat "$m")" 2>/dev/null
+for d in /sys/bus/pci/devices/*; do
+	# With a root file system, udev there finds all but the disks.
+	if [ -n "$ROOT" ]; then
+		case "$(cat "$d/class")" in 0x01*) ;; *) continue ;; esac
+	fi
+	[ -r "$d/modalias" ] && modprobe -q "$(cat "$d/modalias")" 2>/dev/null
 done
 for m in /sys/bus/virtio/devices/*/modalias; do
 	[ -r "$m" ] && modprobe -q "$(cat "$m")" 2>/dev/null
 done
 if [ -e /sys/class/scsi_host/host0 ]; then modprobe -q sd_mod; modprobe -q sr_mod; fi
+
+if [ -n "$ROOT" ]; then
+	modprobe -q ext4
+	for n in $(seq 120); do
+		disk=$(findfs "LABEL=$ROOT" 2>/dev/null) && break
+		sleep 1
+	done
+	if ! mount -t ext4 "$disk" /mnt; then
+		echo "Kernel panic - not syncing: the initramfs finds no file system $ROOT"
+		cat /proc/partitions
+		poweroff -f
+	fi
+	mkdir -p /run/ferroxen
+	[ -f /exec ] && cp /exec /run/ferroxen/exec
+	for f in $FILES; do
+		mkdir -p "/mnt/${f%/*}"
+		cp -p "/$f" "/mnt/$f"
+	done
+	for m in proc sys dev run; do mount --move "/$m" "/mnt/$m"; done
+	exec switch_root /mnt /sbin/init
+fi
 
 for i in /sys/class/net/eth*; do
 	[ -e "$i" ] && ip link set "${i##*/}" up

@@ -49,6 +49,8 @@ pub struct Orders {
     pub terminal: Option<(u16, u16)>,
     /// Files of the host to put at a path of the guest.
     pub files: Vec<(String, PathBuf)>,
+    /// The label of the file system to go on from.
+    pub root: Option<&'static str>,
 }
 
 /// The packed part for `kernel`, built unless the cache has it.
@@ -118,6 +120,10 @@ pub fn compose(base: &Path, orders: &Orders, contents: Contents, to: &Path) -> R
     }
     if contents.xen_tools {
         conf.push_str("XEN_TOOLS=1\n");
+    }
+    if let Some(root) = orders.root {
+        let files: Vec<&str> = orders.files.iter().map(|(name, _)| name.trim_start_matches('/')).collect();
+        conf.push_str(&format!("ROOT={root} FILES='{}'\n", files.join(" ")));
     }
     if orders.exec.is_some() {
         // Between the markers only what the commands print.

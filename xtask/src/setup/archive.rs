@@ -91,6 +91,11 @@ fn sites() -> Result<Sites> {
     }
 }
 
+/// The sources list of Debian 12 that the cache's view of the archive uses.
+pub fn bookworm_sources(paths: &Paths) -> Result<PathBuf> {
+    Ok(Archive::open(paths, Suite::Bookworm)?.dir.join("sources.list"))
+}
+
 impl Archive {
     /// Opens the view of `suite`, fetching its lists if the cache has none.
     pub fn open(paths: &Paths, suite: Suite) -> Result<Self> {

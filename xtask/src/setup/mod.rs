@@ -7,6 +7,7 @@ mod parts;
 mod qemu;
 mod system;
 
+pub use archive::bookworm_sources;
 pub use parts::{Kernel, KernelChoice, Parts};
 pub use qemu::Qemu;
-pub use system::ensure_test_packages;
+pub use system::{as_root, ensure_rootfs_packages, ensure_test_packages};

@@ -31,9 +31,31 @@ const TEST_PACKAGES: &[Needed] = &[
     Needed { package: "binutils", probe: || which("objdump").is_some(), why: "reads the hypervisor's disassembly" },
 ];
 
+const ROOTFS_PACKAGES: &[Needed] = &[
+    Needed {
+        package: "mmdebstrap",
+        probe: || which("mmdebstrap").is_some(),
+        why: "puts Debian's packages into a root file system",
+    },
+    Needed {
+        package: "e2fsprogs",
+        probe: || which("mkfs.ext4").is_some(),
+        why: "makes a disk image from a folder, without a mount",
+    },
+];
+
 /// Installs what the tests and checks need beyond the toolchain.
 pub fn ensure_test_packages() -> Result<()> {
-    let missing: Vec<&Needed> = TEST_PACKAGES.iter().filter(|needed| !(needed.probe)()).collect();
+    ensure(TEST_PACKAGES)
+}
+
+/// Installs what makes a disk image with Debian's root file system.
+pub fn ensure_rootfs_packages() -> Result<()> {
+    ensure(ROOTFS_PACKAGES)
+}
+
+fn ensure(needed: &[Needed]) -> Result<()> {
+    let missing: Vec<&Needed> = needed.iter().filter(|needed| !(needed.probe)()).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -58,7 +80,7 @@ pub fn ensure_test_packages() -> Result<()> {
 }
 
 /// `env`, run as root: directly, or through sudo.
-fn as_root() -> Result<Command> {
+pub fn as_root() -> Result<Command> {
     let root = output(Command::new("id").arg("-u"))?.trim() == "0";
     let mut cmd = if root {
         Command::new("env")

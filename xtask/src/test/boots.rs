@@ -1,6 +1,6 @@
 //! The boots that a test run makes: chosen pairwise over hypervisor, kernel, machine, CPUs, memory.
 
-use crate::boot::Chipset;
+use crate::boot::{Bus, Chipset};
 
 /// How a boot has to end.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +40,12 @@ pub struct Boot {
     pub expect: Expect,
     /// Only with `--full`.
     pub full: bool,
+    /// As `--rootfs`.
+    pub rootfs: Option<Bus>,
+    /// As `--nic`.
+    pub nic: Option<&'static str>,
+    /// As `--dom0-cmdline`.
+    pub dom0_cmdline: &'static str,
 }
 
 const PLAIN: Boot = Boot {
@@ -55,6 +61,9 @@ const PLAIN: Boot = Boot {
     exec: "true",
     expect: Expect::Output(&[]),
     full: false,
+    rootfs: None,
+    nic: None,
+    dom0_cmdline: "",
 };
 
 /// Every CPU does something and is seen to.
@@ -66,6 +75,13 @@ const LOAD: &str = "set -e; for i in 1 2 3 4; do (dd if=/dev/urandom of=/tmp/f$i
      md5sum /tmp/f$i >/tmp/s$i) & done; wait; cat /tmp/s1 /tmp/s2 /tmp/s3 /tmp/s4 >/tmp/sums; md5sum -c /tmp/sums; \
      for i in $(seq 100); do /bin/busybox true; done; echo forks done; \
      ! dmesg | grep -E 'Oops|BUG:|WARNING:'; echo no oops";
+
+/// systemd has nothing to complain of, the network answers, the disk bears writes; then who interrupts.
+const MULTI_USER: &str = "set -e; cat /sys/hypervisor/type; timeout 120 systemctl is-system-running --wait; \
+     /lib/systemd/systemd-networkd-wait-online --timeout=120; ip -4 -br addr; ping -q -c 3 -W 20 10.0.2.2; \
+     dd if=/dev/urandom of=/var/tmp/f bs=64k count=64 2>/dev/null; sum=$(md5sum </var/tmp/f); \
+     sync; echo 3 >/proc/sys/vm/drop_caches; [ \"$sum\" = \"$(md5sum </var/tmp/f)\" ]; echo the disk keeps; \
+     ! dmesg | grep -E 'Oops|BUG:|WARNING:'; echo no oops; grep xen-pirq /proc/interrupts | sort";
 
 /// The table.
 pub const BOOTS: &[Boot] = &[
@@ -194,6 +210,57 @@ pub const BOOTS: &[Boot] = &[
         memory: 6144,
         exec: LOAD,
         expect: Expect::Output(&["/tmp/f1: OK", "/tmp/f4: OK", "forks done", "no oops"]),
+        full: true,
+        ..PLAIN
+    },
+    Boot {
+        name: "debian_on_virtio_disk_reaches_multi_user_with_e1000_on_pc",
+        cpus: 2,
+        rootfs: Some(Bus::Virtio),
+        nic: Some("e1000"),
+        exec: MULTI_USER,
+        expect: Expect::Output(&[
+            "xen",
+            "running",
+            "10.0.2.15/24",
+            "3 received",
+            "the disk keeps",
+            "no oops",
+            "-ioapic-level  ens",
+            "-msi-x     virtio0-req.0",
+        ]),
+        full: true,
+        ..PLAIN
+    },
+    Boot {
+        name: "debian_on_ahci_disk_reaches_multi_user_with_virtio_net_on_q35",
+        machine: Chipset::Q35,
+        cpus: 2,
+        rootfs: Some(Bus::Ahci),
+        nic: Some("virtio-net-pci"),
+        exec: MULTI_USER,
+        expect: Expect::Output(&["xen", "running", "10.0.2.15/24", "3 received", "the disk keeps", "no oops", "-msi"]),
+        full: true,
+        ..PLAIN
+    },
+    Boot {
+        name: "debian_without_msi_uses_interrupt_lines_on_q35",
+        machine: Chipset::Q35,
+        cpus: 2,
+        rootfs: Some(Bus::Virtio),
+        nic: Some("e1000"),
+        dom0_cmdline: "pci=nomsi",
+        exec: MULTI_USER,
+        expect: Expect::Output(&["running", "10.0.2.15/24", "3 received", "the disk keeps", "-ioapic-level  virtio0"]),
+        full: true,
+        ..PLAIN
+    },
+    Boot {
+        name: "debian_reboots_from_systemd",
+        cpus: 2,
+        rootfs: Some(Bus::Virtio),
+        exec: "systemctl --no-block reboot; sleep 600",
+        expect: Expect::Off("reboot: Restarting system"),
         full: true,
         ..PLAIN
     },

@@ -139,7 +139,11 @@ fn arguments(paths: &Paths, test: &Boot) -> BootArgs {
         cpu: Some(test.cpu.to_owned()),
         cmdline: test.cmdline.to_owned(),
         exec: Some(test.exec.to_owned()),
-        timeout: 240,
+        // systemd under emulation takes its minutes.
+        timeout: if test.rootfs.is_some() { 900 } else { 240 },
+        rootfs: test.rootfs,
+        nic: test.nic.map(str::to_owned),
+        dom0_cmdline: test.dom0_cmdline.to_owned(),
         log: Some(paths.target.join("boot").join(format!("{}.log", test.name))),
         ..BootArgs::default()
     }
