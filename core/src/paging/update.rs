@@ -47,7 +47,9 @@ pub fn mmu_update<P: Platform>(
     let begun = begin(ctx, count);
     let count = count & !PREEMPTED;
     let (at, result) = match begun {
-        Ok(()) => run(ctx, requests, count, foreigndom),
+        // The most common list has one request.
+        Ok(()) if count == 1 => run::<P, 1>(ctx, requests, count, foreigndom),
+        Ok(()) => run::<P, BATCH>(ctx, requests, count, foreigndom),
         Err(error) => (0, Err(error)),
     };
     let result = settle_error(ctx, result);
@@ -106,7 +108,8 @@ pub(super) fn finish<P: Platform>(ctx: &Ctx<'_, P>, done_out: Vaddr, done: u64) 
     if done_out.0 != 0 { ctx.write(done_out, &(done as u32)) } else { Ok(()) }
 }
 
-fn run<P: Platform>(
+/// Does a list, of which `N` requests are copied in at once.
+fn run<P: Platform, const N: usize>(
     ctx: &mut Ctx<'_, P>,
     requests: Vaddr,
     count: u64,
@@ -135,10 +138,10 @@ fn run<P: Platform>(
     };
     let (cpu, platform) = (ctx.cpu, &ctx.hv.platform);
     let mut mmu = Mmu::on(ctx, dom, data_id, io);
-    let mut batch = [MmuUpdate::new_zeroed(); BATCH];
+    let mut batch = [MmuUpdate::new_zeroed(); N];
     let mut at = 0;
     while at < count {
-        let wanted = usize::try_from(count.wrapping_sub(at)).unwrap_or(BATCH).min(BATCH);
+        let wanted = usize::try_from(count.wrapping_sub(at)).unwrap_or(N).min(N);
         let from = Vaddr(requests.0.wrapping_add(at.wrapping_mul(REQUEST)));
         let Some(chunk) = batch.get_mut(..wanted) else { break };
         let mut got = wanted;
