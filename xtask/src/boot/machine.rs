@@ -108,7 +108,8 @@ impl Machine {
             cmd.args(["-gdb", "tcp:127.0.0.1:1234", "-S"]);
         }
         match &self.nic {
-            Some(model) => cmd.args(["-nic", &format!("user,model={model}")]),
+            // `-nic` would give virtio-net no vectors, so no MSI-X.
+            Some(model) => cmd.args(["-netdev", "user,id=net0", "-device", &format!("{model},netdev=net0")]),
             None => cmd.args(["-nic", "none"]),
         };
         for (number, disk) in self.disks.iter().enumerate() {

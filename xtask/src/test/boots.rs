@@ -239,7 +239,16 @@ pub const BOOTS: &[Boot] = &[
         rootfs: Some(Bus::Ahci),
         nic: Some("virtio-net-pci"),
         exec: MULTI_USER,
-        expect: Expect::Output(&["xen", "running", "10.0.2.15/24", "3 received", "the disk keeps", "no oops", "-msi"]),
+        expect: Expect::Output(&[
+            "xen",
+            "running",
+            "10.0.2.15/24",
+            "3 received",
+            "the disk keeps",
+            "no oops",
+            "-msi       ahci",
+            "-msi-x     virtio0-input.0",
+        ]),
         full: true,
         ..PLAIN
     },
