@@ -28,6 +28,7 @@ const XEN_TOOLS: &[&str] = &[
     "libxentoolcore1",
     "libxentoollog1",
     "libc6",
+    "libgcc-s1",
     "libfdt1",
     "libncurses6",
     "libnl-3-200",
