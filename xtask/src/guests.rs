@@ -1,6 +1,6 @@
 //! `./x guests`: the test guests, each the only module of a machine that is up in two seconds.
 //!
-//! A guest says how it went in its last line, `FXRESULT` and a JSON object (see `guests/README.md`).
+//! A guest says how it went in its last line, `@@ferroxen guest OUTCOME@@` and words (see `guests/README.md`).
 //! A machine that ends without such a line crashed.
 
 use std::path::{Path, PathBuf};
@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use serde_json::Value;
 
 use crate::boot::{self, BootArgs, End, Hypervisor, Outcome};
 use crate::build;
@@ -52,7 +51,7 @@ enum Verdict {
     Crash = 6,
 }
 
-const MARK: &str = "FXRESULT ";
+const MARK: &str = "@@ferroxen guest ";
 
 /// `./x guests`.
 pub fn main(paths: &Paths, args: &GuestsArgs) -> Result<i32> {
@@ -169,15 +168,15 @@ fn run(paths: &Paths, args: &GuestsArgs, name: &str, file: PathBuf) -> Result<(V
 /// The result line, if there is one.
 fn said(outcome: &Outcome) -> Option<(Verdict, String)> {
     outcome.console.iter().rev().find_map(|line| {
-        let result: Value = serde_json::from_str(line.get(line.find(MARK)? + MARK.len()..)?).ok()?;
-        let verdict = match result["outcome"].as_str()? {
+        let (result, words) = line.get(line.find(MARK)? + MARK.len()..)?.split_once("@@")?;
+        let verdict = match result {
             "success" => Verdict::Success,
             "skip" => Verdict::Skip,
             "error" => Verdict::Error,
             "failure" => Verdict::Failure,
             _ => Verdict::Crash,
         };
-        Some((verdict, result["detail"].as_str().unwrap_or_default().to_owned()))
+        Some((verdict, words.trim().to_owned()))
     })
 }
 
@@ -210,15 +209,15 @@ mod tests {
 
     #[test]
     fn a_panic_of_the_hypervisor_outweighs_what_the_guest_said() {
-        let outcome = console(End::Panic("Panic on CPU 0".into()), &[r#"FXRESULT {"outcome":"success"}"#]);
+        let outcome = console(End::Panic("Panic on CPU 0".into()), &["@@ferroxen guest success@@ hello: 4 checks"]);
         assert_eq!(verdict(&outcome).0, Verdict::Crash);
     }
 
     #[test]
     fn a_skip_names_what_is_missing_or_is_a_failure() {
-        let named = console(End::Off, &[r#"(XEN) FXRESULT {"outcome":"skip","detail":"UMIP"}"#]);
+        let named = console(End::Off, &["(XEN) @@ferroxen guest skip@@ UMIP"]);
         assert_eq!(verdict(&named), (Verdict::Skip, "UMIP".to_owned()));
-        let bare = console(End::Off, &[r#"FXRESULT {"outcome":"skip","detail":""}"#]);
+        let bare = console(End::Off, &["@@ferroxen guest skip@@ "]);
         assert_eq!(verdict(&bare).0, Verdict::Failure);
     }
 }
