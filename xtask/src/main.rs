@@ -10,6 +10,7 @@ mod fuzz;
 mod fxbench;
 mod guests;
 mod initramfs;
+mod kallsyms;
 mod kernel_image;
 mod lab;
 mod paths;

@@ -5,12 +5,15 @@
 //!
 //! `fxbench` runs all, `fxbench NAME...` some; `--batches N` changes the number of batches.
 
+use std::ffi::CStr;
 use std::process::exit;
 use std::{env, ptr};
 
+mod mark;
 mod sys;
 
-use sys::{check, monotonic_ns};
+use mark::Run;
+use sys::check;
 
 const PAGE: usize = 4096;
 
@@ -19,21 +22,27 @@ const WORKING_SET: usize = 2048 * PAGE;
 
 /// One measured operation.
 struct Bench {
-    name: &'static str,
+    name: &'static CStr,
     /// Operations in a batch.
     rounds: u32,
-    /// Does that many, returns the nanoseconds that they took.
-    run: fn(u32) -> u64,
+    /// Does as many as it is told, returns the nanoseconds that they took.
+    run: fn(Run) -> u64,
+}
+
+impl Bench {
+    fn title(&self) -> &str {
+        self.name.to_str().unwrap_or("")
+    }
 }
 
 const BENCHES: &[Bench] = &[
-    Bench { name: "getppid", rounds: 2000, run: getppid },
-    Bench { name: "page-fault", rounds: 2048, run: page_fault },
-    Bench { name: "mprotect", rounds: 200, run: mprotect },
-    Bench { name: "mmap-touch-munmap", rounds: 40, run: mmap_touch_munmap },
-    Bench { name: "fork-exit", rounds: 20, run: fork_exit },
-    Bench { name: "fork-exec", rounds: 20, run: fork_exec },
-    Bench { name: "pipe-ping-pong", rounds: 200, run: pipe_ping_pong },
+    Bench { name: c"getppid", rounds: 2000, run: getppid },
+    Bench { name: c"page-fault", rounds: 2048, run: page_fault },
+    Bench { name: c"mprotect", rounds: 200, run: mprotect },
+    Bench { name: c"mmap-touch-munmap", rounds: 40, run: mmap_touch_munmap },
+    Bench { name: c"fork-exit", rounds: 20, run: fork_exit },
+    Bench { name: c"fork-exec", rounds: 20, run: fork_exec },
+    Bench { name: c"pipe-ping-pong", rounds: 200, run: pipe_ping_pong },
 ];
 
 fn main() {
@@ -54,118 +63,119 @@ fn main() {
         eprintln!("fxbench: --batches wants a number above 0");
         exit(2);
     }
-    if let Some(unknown) = names.iter().find(|name| BENCHES.iter().all(|bench| bench.name != name.as_str())) {
+    if let Some(unknown) = names.iter().find(|name| BENCHES.iter().all(|bench| bench.title() != name.as_str())) {
         eprintln!("fxbench: no benchmark {unknown}");
         exit(2);
     }
     for bench in BENCHES {
-        if !names.is_empty() && !names.iter().any(|name| name == bench.name) {
+        if !names.is_empty() && !names.iter().any(|name| name == bench.title()) {
             continue;
         }
         // The first batch warms up what is made once (page tables, caches of the kernel).
-        (bench.run)(bench.rounds.div_ceil(10));
-        let best = (0..batches).map(|_| (bench.run)(bench.rounds)).min().unwrap_or(0);
-        println!("{} {} {}", bench.name, best / u64::from(bench.rounds), bench.rounds);
+        (bench.run)(Run { name: c"", rounds: bench.rounds.div_ceil(10) });
+        let run = || (bench.run)(Run { name: bench.name, rounds: bench.rounds });
+        let best = (0..batches).map(|_| run()).min().unwrap_or(0);
+        println!("{} {} {}", bench.title(), best / u64::from(bench.rounds), bench.rounds);
     }
 }
 
 /// The cheapest system call that the C library does not answer itself.
-fn getppid(rounds: u32) -> u64 {
-    let start = monotonic_ns();
-    for _ in 0..rounds {
+fn getppid(run: Run) -> u64 {
+    let start = run.begin();
+    for _ in 0..run.rounds {
         sys::getppid();
     }
-    monotonic_ns() - start
+    start.end()
 }
 
 /// A first touch of a page of anonymous memory.
-fn page_fault(rounds: u32) -> u64 {
-    let size = rounds as usize * PAGE;
+fn page_fault(run: Run) -> u64 {
+    let size = run.rounds as usize * PAGE;
     let area = sys::map(size);
-    let start = monotonic_ns();
-    for page in 0..rounds as usize {
+    let start = run.begin();
+    for page in 0..run.rounds as usize {
         sys::touch(area, page * PAGE);
     }
-    let time = monotonic_ns() - start;
+    let time = start.end();
     sys::unmap(area, size);
     time
 }
 
 /// The protection of a mapping's first page changed, so that the mapping is split and merged.
-fn mprotect(rounds: u32) -> u64 {
+fn mprotect(run: Run) -> u64 {
     const SIZE: usize = 16 * PAGE;
     let area = sys::map(SIZE);
     for page in 0..SIZE / PAGE {
         sys::touch(area, page * PAGE);
     }
-    let start = monotonic_ns();
-    for round in 0..rounds {
+    let start = run.begin();
+    for round in 0..run.rounds {
         let protection = if round % 2 == 0 { libc::PROT_READ } else { libc::PROT_READ | libc::PROT_WRITE };
         sys::protect(area, PAGE, protection);
     }
-    let time = monotonic_ns() - start;
+    let time = start.end();
     sys::unmap(area, SIZE);
     time
 }
 
 /// 64 KiB mapped, each page touched, unmapped.
-fn mmap_touch_munmap(rounds: u32) -> u64 {
+fn mmap_touch_munmap(run: Run) -> u64 {
     const SIZE: usize = 64 * 1024;
-    let start = monotonic_ns();
-    for _ in 0..rounds {
+    let start = run.begin();
+    for _ in 0..run.rounds {
         let area = sys::map(SIZE);
         for page in 0..SIZE / PAGE {
             sys::touch(area, page * PAGE);
         }
         sys::unmap(area, SIZE);
     }
-    monotonic_ns() - start
+    start.end()
 }
 
 /// A child that ends at once, waited for.
-fn fork_exit(rounds: u32) -> u64 {
-    forks(rounds, || sys::exit_now(0))
+fn fork_exit(run: Run) -> u64 {
+    forks(run, || sys::exit_now(0))
 }
 
 /// A child that executes a program that ends at once, waited for.
-fn fork_exec(rounds: u32) -> u64 {
+fn fork_exec(run: Run) -> u64 {
     let args = [c"/bin/fxnothing".as_ptr(), ptr::null()];
-    forks(rounds, || sys::exec(&args))
+    forks(run, || sys::exec(&args))
 }
 
 /// Children of a process that has its working set in memory, one after the other.
-fn forks(rounds: u32, child: impl Fn() -> std::convert::Infallible) -> u64 {
+fn forks(run: Run, child: impl Fn() -> std::convert::Infallible) -> u64 {
     let area = sys::map(WORKING_SET);
     for page in 0..WORKING_SET / PAGE {
         sys::touch(area, page * PAGE);
     }
     // The first child leaves the parent's pages write-protected, as they then stay.
     sys::fork_and_wait(&child);
-    let start = monotonic_ns();
-    for _ in 0..rounds {
+    let start = run.begin();
+    for _ in 0..run.rounds {
         sys::fork_and_wait(&child);
     }
-    let time = monotonic_ns() - start;
+    let time = start.end();
     sys::unmap(area, WORKING_SET);
     time
 }
 
 /// A byte to another process and one back, through two pipes.
-fn pipe_ping_pong(rounds: u32) -> u64 {
+fn pipe_ping_pong(run: Run) -> u64 {
     let (there, back) = (sys::pipe(), sys::pipe());
     let child = sys::fork(|| {
-        for _ in 0..rounds {
+        for _ in 0..run.rounds {
             sys::read_byte(there.0);
             sys::write_byte(back.1);
         }
         sys::exit_now(0)
     });
-    let start = monotonic_ns();
-    for _ in 0..rounds {
+    let start = run.begin();
+    for _ in 0..run.rounds {
         sys::write_byte(there.1);
         sys::read_byte(back.0);
     }
-    let time = monotonic_ns() - start;
+    let time = start.end();
     check("waitpid", sys::wait(child));
     for end in [there.0, there.1, back.0, back.1] {
         sys::close(end);

@@ -15,7 +15,7 @@ use clap::Args;
 
 pub use self::machine::{Bus, Chipset};
 use self::machine::{Console, Disk, Machine, default_cpu};
-use self::symbols::Symbols;
+pub use self::symbols::Symbols;
 pub use self::watch::{End, Outcome, Show};
 use crate::initramfs::{self, Contents, Orders};
 use crate::kernel_image;

@@ -42,12 +42,22 @@ impl Symbols {
         text
     }
 
-    fn name(&self, address: u64) -> Option<String> {
+    /// Adds functions of another source, without sizes.
+    pub fn extend(&mut self, functions: impl Iterator<Item = (u64, String)>) {
+        self.functions.extend(functions.map(|(address, name)| (address, (0, name))));
+    }
+
+    /// The function that holds an address, and how far inside.
+    pub fn function(&self, address: u64) -> Option<(&str, u64)> {
         let (start, (size, name)) = self.functions.range(..=address).next_back()?;
         let offset = address - start;
         // Assembly has symbols without a size: up to the next one, but not from afar.
         let within = if *size > 0 { offset <= *size } else { offset < 4096 };
-        within.then(|| format!("{name}+{offset:#x}"))
+        within.then_some((name.as_str(), offset))
+    }
+
+    fn name(&self, address: u64) -> Option<String> {
+        self.function(address).map(|(name, offset)| format!("{name}+{offset:#x}"))
     }
 }
 

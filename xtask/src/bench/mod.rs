@@ -3,6 +3,9 @@
 //! Counted in instructions (QEMU's `-icount`): exact, the same on every machine. `rep`-prefixed
 //! instructions count by iteration. An emulator does not charge for TLB flushes as hardware does.
 
+mod count;
+mod profile;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
@@ -29,6 +32,21 @@ pub struct BenchArgs {
     /// Systems to run
     #[arg(long, value_delimiter = ',', default_value = "none,xen,ferroxen", value_name = "LIST")]
     systems: Vec<String>,
+    /// Count what each operation executes: instructions by who, traps, hypercalls, flushes, IPIs
+    #[arg(long, conflicts_with_all = ["quick", "profile"])]
+    count: bool,
+    /// Say in which functions one operation spends its instructions
+    #[arg(long, value_name = "OPERATION", conflicts_with = "quick")]
+    profile: Option<String>,
+    /// Lines of a profile
+    #[arg(long, default_value_t = 40, value_name = "N")]
+    top: usize,
+    /// With --count: only these operations
+    #[arg(long, value_delimiter = ',', value_name = "OPERATIONS")]
+    only: Vec<String>,
+    /// With --count and --profile: CPUs
+    #[arg(long, default_value_t = 1)]
+    cpus: u32,
     /// Where the JSON goes [default: target/bench.json]
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -58,6 +76,12 @@ pub fn main(paths: &Paths, args: &BenchArgs) -> Result<i32> {
         bail!("--systems knows none, xen and ferroxen, not {other}");
     }
     let ours = if args.systems.iter().any(|name| name == "ferroxen") { Some(build::hypervisor(paths)?) } else { None };
+    if let Some(operation) = &args.profile {
+        return profile::main(paths, args, operation, ours.as_ref());
+    }
+    if args.count {
+        return count::main(paths, args, ours.as_ref());
+    }
     let mut counted = BTreeMap::new();
     for system in &args.systems {
         ui::step(format!("counting instructions on {}", title(system)));
@@ -100,16 +124,19 @@ fn title(system: &str) -> &str {
     }
 }
 
-fn measure(paths: &Paths, system: &str, ours: Option<&PathBuf>, icount: bool) -> Result<Figures> {
-    let hypervisor = match (system, ours) {
+fn hypervisor(system: &str, ours: Option<&PathBuf>) -> Hypervisor {
+    match (system, ours) {
         ("none", _) => Hypervisor::None,
         ("ferroxen", Some(file)) => Hypervisor::File(file.clone()),
         _ => Hypervisor::Xen,
-    };
+    }
+}
+
+fn measure(paths: &Paths, system: &str, ours: Option<&PathBuf>, icount: bool) -> Result<Figures> {
     let outcome = boot::quiet(
         paths,
         &BootArgs {
-            hypervisor,
+            hypervisor: hypervisor(system, ours),
             uncompressed: true,
             icount,
             cpus: Some(1),
