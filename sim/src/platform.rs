@@ -12,6 +12,7 @@ use ferroxen_core::paging::Pte;
 use ferroxen_core::paging::entry::{ACCESSED, DIRTY, PRESENT, USER, WRITABLE};
 use ferroxen_core::platform::{Fault, Flush, Level, Platform};
 use ferroxen_sync::SharedPage;
+use ferroxen_sync::fail::pause;
 use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -23,7 +24,8 @@ pub const ARGUMENTS: u64 = 0x10_0000;
 /// The present entries of a table, by index.
 type Entries = Rc<[(usize, Pte)]>;
 
-const ARGUMENT_BYTES: usize = 4096;
+/// How large it is.
+pub const ARGUMENT_BYTES: usize = 0x2000;
 
 /// The machine.
 pub struct SimPlatform {
@@ -75,6 +77,13 @@ impl SimPlatform {
         memory[start..start + bytes.len()].copy_from_slice(bytes);
     }
 
+    /// Reads the guest's arguments back.
+    pub fn peek<T: zerocopy::FromBytes>(&self, at: u64) -> T {
+        let memory = self.arguments.lock().unwrap_or_else(|e| e.into_inner());
+        let start = (at - ARGUMENTS) as usize;
+        T::read_from_bytes(&memory[start..start + size_of::<T>()]).unwrap_or_else(|_| panic!("{at:#x} is no argument"))
+    }
+
     /// A root is loaded without telling anybody: a context switch, or a switch between a guest's kernel and user mode.
     pub fn switch(&self, cpu: CpuId, root: Option<(DomId, Mfn)>, what: Flush) {
         self.moment();
@@ -91,6 +100,7 @@ impl SimPlatform {
             let now = self.stamp.fetch_add(1, Ordering::SeqCst) + 1;
             self.flushed[usize::from(cpu.0)].store(now, Ordering::SeqCst);
         }
+        let _ours = pause();
         self.tlbs.lock().unwrap_or_else(|e| e.into_inner())[usize::from(cpu.0)].flush(what);
         self.moment();
     }
@@ -113,6 +123,7 @@ impl SimPlatform {
 
     /// Something can happen on every CPU now.
     pub fn moment(&self) {
+        let _ours = pause();
         let mut tlbs = self.tlbs.lock().unwrap_or_else(|e| e.into_inner());
         let mut seen: Vec<Option<Entries>> = vec![None; self.pages.len()];
         for tlb in tlbs.iter_mut() {

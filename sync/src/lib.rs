@@ -5,6 +5,8 @@
 
 extern crate alloc;
 
+#[cfg(feature = "std")]
+pub mod fail;
 mod lock;
 mod once;
 mod page;

@@ -186,6 +186,8 @@ mod order {
                     "lock order: {name} ({level}) taken while {top} is held"
                 );
             }
+            #[cfg(feature = "std")]
+            let _ours = crate::fail::pause();
             held.push(level);
         });
     }

@@ -12,6 +12,8 @@
 //! # Effects
 //! What has to happen to vcpus comes back as a [`Notify`], what has to happen to physical interrupts as a [`PirqEffect`].
 
+#[cfg(feature = "std")]
+mod audit;
 mod bind;
 mod close;
 mod dump;
@@ -33,6 +35,8 @@ mod xen;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "std")]
+pub use audit::{audit_frames, audit_ports};
 pub use bind::{alloc_unbound, bind_interdomain, bind_ipi, bind_pirq, bind_vcpu, bind_virq, set_priority, unmask};
 pub use close::{Closed, close};
 pub use dump::Dump;

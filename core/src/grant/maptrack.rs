@@ -129,6 +129,15 @@ impl Maptrack {
         self.chunks.iter().flatten().any(|handle| matches!(handle, Handle::Used(mapping) if mapping.frame == frame))
     }
 
+    /// All mappings.
+    #[cfg(feature = "std")]
+    pub fn mappings(&self) -> impl Iterator<Item = Mapping> {
+        self.chunks.iter().flatten().filter_map(|handle| match handle {
+            Handle::Used(mapping) => Some(*mapping),
+            _ => None,
+        })
+    }
+
     /// Gives a busy handle back.
     pub fn free(&mut self, handle: u32) {
         let next = self.free;

@@ -16,6 +16,8 @@
 //! held while page tables or references are worked on, nor are those of two domains held together.
 
 mod active;
+#[cfg(feature = "std")]
+mod audit;
 mod cache;
 mod copy;
 mod dump;
@@ -38,6 +40,8 @@ mod version;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "std")]
+pub use audit::{AuditedMapping, AuditedUses};
 pub use cache::cache_flush;
 pub use dump::Dump;
 pub(crate) use frames::put_stored;

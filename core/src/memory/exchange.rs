@@ -12,7 +12,7 @@ use crate::domain::{DomId, Domain};
 use crate::frame::FrameError;
 use crate::hypercall::{HypercallResult, Stop};
 use crate::memory::heap::{MAX_ORDER, Request};
-use crate::platform::Platform;
+use crate::platform::{Flush, Platform};
 use core::mem::offset_of;
 use xen_abi::Errno;
 use xen_abi::memory::*;
@@ -94,6 +94,11 @@ impl Chunk {
         let mut got = HeldList::default();
         let taken = self.seize(ctx, dom, number, &mut given).and_then(|()| self.allocate(ctx, &mut got));
         if let Err(errno) = taken {
+            if given.first != 0 {
+                // Taken frames have forgotten what they were used as, and by whom, so that no later change of type would
+                // flush: whoever may remember them forgets them now.
+                ctx.platform().flush(ctx.cpu, &ctx.platform().online(), Flush::All);
+            }
             while let Some(mfn) = given.pop(ctx) {
                 restore(ctx, dom, mfn);
             }

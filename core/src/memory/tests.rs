@@ -6,8 +6,8 @@ use crate::domain::DomId;
 use crate::frame::{FrameKind, FrameRef};
 use crate::hypercall::{HypercallResult, Stop};
 use crate::paging::mmuext_op;
-use crate::platform::Platform as _;
-use crate::testing::{GUEST_BASE, TestWorld};
+use crate::platform::{Flush, Platform as _};
+use crate::testing::{GUEST_BASE, TestPlatform, TestWorld};
 use proptest::prelude::*;
 use std::sync::atomic::Ordering;
 use xen_abi::memory::*;
@@ -330,6 +330,28 @@ fn the_same_frame_cannot_be_given_twice() {
     let request = exchange(request(4, 0, LIST), request(1, 2, OUT));
     assert_eq!(op(&world, 1, XENMEM_exchange.into(), &request), Err(Stop::Err(Errno::EINVAL)));
     assert!(mfns.iter().all(|&mfn| world.hv.frames.owner(Mfn(mfn)) == Some(DomId(1))));
+    check(&world);
+}
+
+/// A frame that a domain gives in an exchange is taken from it first, and forgets what it was used as. When the exchange then
+/// failed (here because of a second frame that is not the domain's) it was given back like a fresh one, whose first use as a
+/// page table needs no flush: but a CPU could still remember it as writable, or as a table of another level, and so the guest
+/// could write to its own page table. Found by `fuzz/fuzz_targets/hypercalls.rs`.
+#[test]
+fn a_frame_that_comes_back_from_an_exchange_is_forgotten_by_every_cpu() {
+    let (world, mfns) = world_with_frames();
+    let flushes = || std::mem::take(&mut *world.platform().flushes.lock().unwrap());
+    for wrong in [[mfns[0], 0xfff], [mfns[0], mfns[0]]] {
+        poke_list(&world, LIST, &wrong);
+        flushes();
+        let request = exchange(request(2, 0, LIST), request(1, 1, OUT));
+        assert_eq!(op(&world, 1, XENMEM_exchange.into(), &request), Err(Stop::Err(Errno::EINVAL)));
+        assert!(matches!(flushes()[..], [(_, cpus, Flush::All)] if cpus == TestPlatform::all_cpus()));
+    }
+    poke_list(&world, LIST, &[0xfff, mfns[0]]);
+    let request = exchange(request(2, 0, LIST), request(1, 1, OUT));
+    assert_eq!(op(&world, 1, XENMEM_exchange.into(), &request), Err(Stop::Err(Errno::EINVAL)));
+    assert!(flushes().is_empty(), "nothing was taken");
     check(&world);
 }
 

@@ -1,13 +1,14 @@
 //! What must hold after every step.
 
 use super::World;
-use super::world::{DOMAINS, FRAMES, RAM};
+use super::world::{FRAMES, RAM};
 use crate::platform::hypervisor_slot;
 use ferroxen_core::addr::Mfn;
 use ferroxen_core::domain::DomId;
+use ferroxen_core::evtchn;
 use ferroxen_core::frame::{FrameKind, FrameType};
-use ferroxen_core::paging::Pte;
 use ferroxen_core::paging::entry::{GLOBAL, GUEST_KERNEL, HYPERVISOR_SLOTS, PAT_OR_PSE, USER};
+use ferroxen_core::paging::{Pte, fix_up_descriptor};
 use ferroxen_core::platform::Platform;
 use std::sync::atomic::Ordering;
 
@@ -49,6 +50,20 @@ impl World {
                 add(root.mfn(), FrameType::L4);
             }
             vcpu.pv.gdt_frames.iter().chain(&vcpu.pv.ldt_frames).for_each(|&mfn| add(mfn, FrameType::SegDesc));
+        }
+        for dom in self.ids().into_iter().map(|id| self.dom(id)) {
+            for mapping in dom.grants.audit_mappings().0.iter().filter(|mapping| mapping.device) {
+                add(mapping.frame, if mapping.writable { FrameType::Writable } else { FrameType::None });
+            }
+            evtchn::audit_frames(&dom).into_iter().for_each(|mfn| add(mfn, FrameType::Writable));
+            for vcpu in dom.vcpus() {
+                add(Mfn(vcpu.info_frame.load(Ordering::SeqCst)), FrameType::Writable);
+                let saved = vcpu.saved.lock();
+                for root in [saved.pv.kernel_root, saved.pv.user_root] {
+                    add(root.mfn(), FrameType::L4);
+                }
+                saved.pv.gdt_frames.iter().for_each(|&mfn| add(mfn, FrameType::SegDesc));
+            }
         }
         for held in &self.held {
             add(held.frame.mfn(), held.used.as_ref().map_or(FrameType::None, |used| used.ty()));
@@ -119,12 +134,23 @@ impl World {
             assert_eq!(uses as usize, found.uses.len(), "{mfn:?} is used as {ty:?}, found {:?}", found.uses);
             assert!(found.uses.iter().all(|&used| used == ty), "{mfn:?} is {ty:?}, used as {:?}", found.uses);
             assert!(uses == 0 || frames.is_validated(mfn) || frames.parked(mfn).is_some(), "{mfn:?}: {ty:?} not valid");
+            if ty == FrameType::SegDesc && uses != 0 {
+                // What the processor would use is checked, whatever the guest did.
+                for word in self.hv.platform.page(mfn).words() {
+                    let descriptor = word.load(Ordering::Relaxed);
+                    assert_eq!(fix_up_descriptor(descriptor), Some(descriptor), "{mfn:?}");
+                }
+            }
+            assert!(
+                !frames.is_shared(mfn) || !(ty.is_table() || ty == FrameType::SegDesc),
+                "{mfn:?} is the hypervisor's"
+            );
         }
     }
 
     /// Whether `mapper` may map `owner`'s frame.
     fn may_map(&self, mapper: DomId, owner: DomId, mfn: Mfn) -> bool {
-        mapper == owner || mapper == DomId(0) || self.claims.contains(&(mapper.0, mfn))
+        mapper == owner || mapper == DomId(0) || self.claims.contains(&(mapper, owner, mfn))
     }
 
     /// Free and owned frames are all frames, and each domain's are counted.
@@ -134,10 +160,9 @@ impl World {
         let owned = (RAM..FRAMES).map(Mfn).filter(|&mfn| self.hv.frames.owner(mfn).is_some()).count() as u64;
         let ours = (RAM..FRAMES).filter(|&mfn| self.hv.frames.kind(Mfn(mfn)) == FrameKind::Hypervisor).count() as u64;
         assert_eq!(free + owned + ours, FRAMES - RAM);
-        for id in 0..DOMAINS {
-            if let Some(dom) = self.hv.domains.get(DomId(id)) {
-                assert_eq!(dom.pages.total.load(Ordering::SeqCst), self.frames_of(id).len() as u64, "d{id}'s frames");
-            }
+        for id in self.ids() {
+            let total = self.dom(id).pages.total.load(Ordering::SeqCst);
+            assert_eq!(total, self.own_frames_of(id).len() as u64, "d{id}'s frames");
         }
     }
 

@@ -10,5 +10,7 @@ mod check;
 mod story;
 mod world;
 
+pub(crate) use story::end;
 pub use story::{Story, run, run_quietly};
-pub use world::{Held, World};
+pub(crate) use world::{DOMAINS, FRAMES, RAM, SHARE};
+pub use world::{Held, SimVcpu, World};

@@ -3,6 +3,7 @@
 use super::World;
 use super::world::{DOMAINS, FRAMES, Held, RAM};
 use crate::platform::{ARGUMENTS, CPUS};
+use crate::script::Script;
 use ferroxen_core::addr::{Maddr, Mfn, Vaddr};
 use ferroxen_core::cpu::CpuId;
 use ferroxen_core::domain::DomId;
@@ -16,27 +17,6 @@ use xen_abi::xen::*;
 
 /// Steps after which a story ends.
 const MAX_STEPS: usize = 400;
-
-/// A reader of the bytes; after their end everything is 0.
-struct Script<'a>(&'a [u8]);
-
-impl Script<'_> {
-    fn byte(&mut self) -> u8 {
-        match self.0.split_first() {
-            Some((&byte, rest)) => {
-                self.0 = rest;
-                byte
-            }
-            None => 0,
-        }
-    }
-    fn below(&mut self, n: usize) -> usize {
-        usize::from(self.byte()) % n.max(1)
-    }
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len())]
-    }
-}
 
 /// What a story is allowed to contain.
 #[derive(Clone, Copy)]
@@ -65,31 +45,29 @@ pub fn run_quietly(bytes: &[u8], polls: u64) -> (Vec<String>, Vec<String>) {
 }
 
 /// Everything ends, and every frame must be back.
-fn end(mut world: World) {
+pub(crate) fn end(mut world: World) {
     world.hv.platform.hostile.store(false, Ordering::SeqCst);
     while let Some(held) = world.held.pop() {
         world.let_go(held);
     }
-    for id in (1..DOMAINS).rev() {
-        world.destroy(id, 1);
+    for id in world.ids().into_iter().rev() {
+        world.destroy(id, u64::from(id != 0));
         world.check();
     }
-    world.destroy(0, 0);
-    world.check();
     let left: Vec<_> = (RAM..FRAMES).map(Mfn).filter(|&mfn| world.hv.frames.is_ram(mfn)).collect();
     assert!(left.is_empty(), "{left:?} did not come back");
     assert_eq!(world.hv.heap.stats().free, FRAMES - RAM);
 }
 
 fn play(bytes: &[u8], story: Story) -> (World, Vec<String>) {
-    let mut script = Script(bytes);
+    let mut script = Script::new(bytes);
     let seed = u64::from(script.byte()) << 8 | u64::from(script.byte());
     let mut world = World::new(seed);
     world.hv.platform.hostile.store(story.hostile, Ordering::SeqCst);
     let mut results = Vec::new();
     world.check();
     for _ in 0..MAX_STEPS {
-        if script.0.is_empty() {
+        if script.is_empty() {
             break;
         }
         results.push(world.step(&mut script, story));
@@ -114,7 +92,7 @@ impl World {
         format!("{mfn:?} {owner:?} {} {ty:?} {uses} {pinned} {filled:x?}", frames.references(mfn))
     }
 
-    fn frame_of(&self, script: &mut Script<'_>, dom: u16) -> Mfn {
+    pub(crate) fn frame_of(&self, script: &mut Script<'_>, dom: u16) -> Mfn {
         let own = self.frames_of(dom);
         // Half of the time one of few, so that things meet.
         let choice = script.byte();
@@ -123,22 +101,22 @@ impl World {
     }
 
     /// Mostly a frame of the domain's own; sometimes any number.
-    fn some_frame(&self, script: &mut Script<'_>, dom: u16) -> Mfn {
+    pub(crate) fn some_frame(&self, script: &mut Script<'_>, dom: u16) -> Mfn {
         match script.byte() {
             0..=239 => self.frame_of(script, dom),
             240..=247 => Mfn(script.below(FRAMES as usize + 4) as u64),
             248..=251 => Mfn(0x8000 + script.below(0x20) as u64),
             252 => Mfn(0xf_ffff_ffff),
             253 => Mfn(0x1_0000),
-            _ => self.frame_of(script, (dom + 1) % DOMAINS),
+            _ => self.frame_of(script, self.another(dom)),
         }
     }
 
-    fn index(&self, script: &mut Script<'_>) -> usize {
+    pub(crate) fn index(&self, script: &mut Script<'_>) -> usize {
         script.pick(&[0, 0, 0, 1, 1, 2, 3, 15, 16, 17, 255, 256, 271, 272, 510, 511])
     }
 
-    fn some_entry(&self, script: &mut Script<'_>, dom: u16) -> Pte {
+    pub(crate) fn some_entry(&self, script: &mut Script<'_>, dom: u16) -> Pte {
         let flags = match script.byte() {
             0..=79 => PRESENT | USER | WRITABLE,
             80..=139 => PRESENT | USER,
@@ -310,12 +288,7 @@ impl World {
             // The domain gives a frame away, and gets one.
             210..=219 => {
                 let mfn = self.some_frame(script, dom);
-                let result = self.hv.frames.release(mfn, DomId(dom));
-                let text = format!("{:?}", result.as_ref().map(|freed| freed.is_some()));
-                if let Ok(Some(freed)) = result {
-                    self.hv.free_frame(freed);
-                }
-                text
+                format!("{:?}", self.hv.release(&self.dom(dom), mfn))
             }
             220..=227 => format!("{:?}", self.populate(dom)),
             228..=233 => self.transfer(script, vcpu, dom),
@@ -351,8 +324,8 @@ impl World {
                 // Others' tables may still map frames of it: its number is used again only without any.
                 self.unmap_all_of(id);
                 self.hv.domains.remove(DomId(id));
-                self.claims.retain(|&(mapper, _)| mapper != id);
-                self.create(id);
+                self.claims.retain(|&(mapper, ..)| mapper != DomId(id));
+                self.create(id, if id == 1 { 2 } else { 1 });
                 "destroyed".into()
             }
         }
@@ -436,7 +409,7 @@ impl World {
         let Ok(taken) = self.hv.frames.take_away(mfn, DomId(dom)) else { return "busy".into() };
         self.dom(dom).pages.total.fetch_sub(1, Ordering::SeqCst);
         self.call(vcpu, |ctx| paging::settle(ctx, true));
-        self.claims.retain(|&(_, claimed)| claimed != mfn);
+        self.claims.retain(|&(_, _, claimed)| claimed != mfn);
         assert_eq!(self.hv.frames.assign(taken.mfn(), DomId(to)), Ok(()));
         self.dom(to).pages.total.fetch_add(1, Ordering::SeqCst);
         "transferred".into()
@@ -458,7 +431,7 @@ impl World {
                 let got = self.call(vcpu, |ctx| paging::get_writable(ctx, &granter, mfn, writable));
                 let Some(Ok((frame, used))) = got else { return "not granted".into() };
                 let claim = PteClaim { entry: Pte::new(mfn, flags), frame, used };
-                self.claims.push((dom, mfn));
+                self.claims.push((DomId(dom), DomId(owner), mfn));
                 match self.call(vcpu, |ctx| paging::install_l1e_at_va(ctx, va, claim)) {
                     Some(Err((error, claim))) => {
                         // Kept without a mapping for a while, as the hypervisor's own accesses do.

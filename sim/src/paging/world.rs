@@ -1,21 +1,24 @@
 //! Three domains on a simulated machine.
 
 use crate::platform::{ARGUMENTS, CPUS, SimPlatform};
-use ferroxen_core::addr::{Mfn, Vaddr};
+use ferroxen_core::addr::{Maddr, Mfn, Vaddr};
 use ferroxen_core::cpu::CpuId;
 use ferroxen_core::ctx::{Ctx, Effects};
 use ferroxen_core::domain::{DomId, Domain, Hypervisor};
-use ferroxen_core::frame::{FrameEntry, FrameRef, FrameTable, IoRanges, TypeRef};
+use ferroxen_core::evtchn;
+use ferroxen_core::frame::{FrameEntry, FrameRef, FrameTable, FrameType, IoRanges, TypeRef};
+use ferroxen_core::grant::Teardown;
 use ferroxen_core::hypercall::{HypercallResult, Stop};
 use ferroxen_core::memory::heap::Request;
 use ferroxen_core::paging::entry::{PRESENT, USER, WRITABLE};
 use ferroxen_core::paging::{self, Pte};
 use ferroxen_core::platform::{Flush, Platform};
 use ferroxen_core::pv::{IN_KERNEL, PvState};
-use ferroxen_sync::Shared;
+use ferroxen_core::sched::{INITIALISED, UP};
+use ferroxen_sync::{Shared, fail};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
-use xen_abi::xen::{DOMID_SELF, MMUEXT_NEW_BASEPTR, MMUEXT_PIN_L4_TABLE, MmuUpdate, MmuextOp};
+use xen_abi::xen::{DOMID_SELF, MMUEXT_NEW_BASEPTR, MMUEXT_PIN_L4_TABLE, MmuUpdate, MmuextOp, VcpuInfo};
 
 /// Frames of the machine.
 pub const FRAMES: u64 = 112;
@@ -24,7 +27,7 @@ pub const RAM: u64 = 16;
 /// Domains: 0 is privileged.
 pub const DOMAINS: u16 = 3;
 /// Frames that each gets at first.
-const SHARE: usize = 20;
+pub const SHARE: usize = 20;
 
 /// Frame tables are `'static`; a simulation that is over leaves its one for the next.
 static TABLES: Mutex<Vec<&'static [FrameEntry]>> = Mutex::new(Vec::new());
@@ -59,8 +62,14 @@ pub struct World {
     pub vcpus: Vec<SimVcpu>,
     /// References without an entry.
     pub held: Vec<Held>,
-    /// Frames that a domain mapped by right of somebody else's claim: mapper and frame, until the frame is freed.
-    pub claims: Vec<(u16, Mfn)>,
+    /// Frames that a domain mapped by right of somebody else's claim: mapper, owner and frame, until the frame is freed.
+    pub claims: Vec<(DomId, DomId, Mfn)>,
+    /// Allocations of the next hypercall that succeed; `u64::MAX`: all.
+    pub allocations: u64,
+    /// Grant mappings that domains made: domain, handle, address, bus address; the youngest first.
+    pub made: Vec<(u16, u32, u64, u64)>,
+    /// The number of the next domain that is made.
+    pub next_id: u16,
     entries: &'static [FrameEntry],
 }
 
@@ -79,34 +88,56 @@ impl World {
         let hv = Hypervisor::try_new(SimPlatform::new(FRAMES as usize, seed), table, CPUS as u16)
             .unwrap_or_else(|_| panic!("no memory"));
         hv.heap.add(&hv.frames, Mfn(RAM), FRAMES - RAM);
-        let mut world = World { hv, vcpus: Vec::new(), held: Vec::new(), claims: Vec::new(), entries };
+        let mut world = World {
+            hv,
+            vcpus: Vec::new(),
+            held: Vec::new(),
+            claims: Vec::new(),
+            allocations: u64::MAX,
+            made: Vec::new(),
+            next_id: DOMAINS,
+            entries,
+        };
         for id in 0..DOMAINS {
-            world.create(id);
+            world.create(id, if id == 1 { 2 } else { 1 });
         }
         world
     }
 
     /// Creates a domain with its vcpus, frames and a root that runs on the first of its CPUs.
-    pub fn create(&mut self, id: u16) {
-        let vcpus = if id == 1 { 2 } else { 1 };
-        let dom = Domain::try_new(DomId(id), vcpus, id == 0).unwrap_or_else(|_| panic!("no memory"));
+    pub fn create(&mut self, id: u16, vcpus: u32) {
+        // One more than run: VCPUOP_initialise.
+        let dom = Domain::try_new(DomId(id), vcpus + 1, id == 0).unwrap_or_else(|_| panic!("no memory"));
         let dom = Shared::try_new(dom).unwrap_or_else(|_| panic!("no memory"));
         dom.pages.max.store(u64::MAX, Ordering::SeqCst);
         dom.vm_assist.store(4, Ordering::SeqCst);
-        for vcpu in 0..vcpus {
-            assert!(dom.create_vcpu(vcpu).is_ok());
-        }
-        assert!(self.hv.domains.insert(dom).is_ok());
+        assert_eq!(dom.events.set_pirqs(4), Ok(()));
+        assert!(self.hv.domains.insert(dom.clone()).is_ok());
         for _ in 0..SHARE {
             if self.populate(id).is_none() {
                 break;
+            }
+        }
+        let shared = self.hv.alloc_frames(CpuId(0), Request::default());
+        if let Some(shared) = shared {
+            assert_eq!(self.hv.frames.share(shared, DomId(id), true), Ok(()));
+            dom.shared_info.store(shared.0, Ordering::SeqCst);
+        }
+        for vcpu in 0..=vcpus {
+            assert_eq!(self.hv.reserve_vcpu(), Ok(()));
+            let slot = dom.create_vcpu(vcpu).unwrap_or_else(|_| panic!("no memory"));
+            if let Some(shared) = shared {
+                slot.set_info(Maddr(shared.maddr().0 + u64::from(vcpu) * size_of::<VcpuInfo>() as u64));
+            }
+            if vcpu < vcpus {
+                slot.sched.set(INITIALISED | UP);
             }
         }
         for vcpu in 0..vcpus {
             let pv = PvState { flags: IN_KERNEL, ..PvState::default() };
             self.vcpus.push(SimVcpu { dom: id, id: vcpu, pv, cpu: None });
         }
-        let frames = self.frames_of(id);
+        let frames = self.own_frames_of(id);
         if let [root, l3, l2, l1, data, ..] = frames[..] {
             for (table, child) in [(root, l3), (l3, l2), (l2, l1), (l1, data)] {
                 let entry = Pte::new(child, PRESENT | WRITABLE | USER);
@@ -146,10 +177,28 @@ impl World {
         (RAM..FRAMES).map(Mfn).filter(|&mfn| self.hv.frames.owner(mfn) == Some(DomId(id))).collect()
     }
 
+    /// Those of them that are not the hypervisor's.
+    pub fn own_frames_of(&self, id: u16) -> Vec<Mfn> {
+        self.frames_of(id).into_iter().filter(|&mfn| !self.hv.frames.is_shared(mfn)).collect()
+    }
+    /// The domains that there are, dying ones too.
+    pub fn ids(&self) -> Vec<u16> {
+        let mut ids = Vec::new();
+        while let Some(dom) = self.hv.domains.next(DomId(ids.last().map_or(0, |&last| last + 1))) {
+            ids.push(dom.id.0);
+        }
+        ids
+    }
+    /// A domain beside `id`.
+    pub fn another(&self, id: u16) -> u16 {
+        let ids = self.ids();
+        ids.iter().copied().find(|&other| other > id).or(ids.first().copied()).unwrap_or(id)
+    }
+
     /// One more frame for a domain.
     pub fn populate(&mut self, id: u16) -> Option<Mfn> {
         let mfn = self.hv.alloc_frames(CpuId(0), Request::default())?;
-        self.claims.retain(|&(_, claimed)| claimed != mfn);
+        self.claims.retain(|&(_, _, claimed)| claimed != mfn);
         assert_eq!(self.hv.frames.assign(mfn, DomId(id)), Ok(()));
         self.dom(id).pages.total.fetch_add(1, Ordering::SeqCst);
         Some(mfn)
@@ -195,7 +244,9 @@ impl World {
         let dom = self.hv.domains.get(DomId(*dom)).unwrap_or_else(|| panic!("the domain is gone"));
         let this = dom.vcpu(*id).unwrap_or_else(|| panic!("the vcpu is gone"));
         let mut ctx = Ctx { hv: &self.hv, cpu, vcpu: this, dom: &dom, pv, effects: Effects::default() };
+        fail::fail_after(self.allocations);
         let result = call(&mut ctx);
+        fail::fail_after(u64::MAX);
         (result, ctx.effects)
     }
 
@@ -229,6 +280,7 @@ impl World {
         for _ in 0..5_000 {
             self.hv.platform.polls_left.store(polls, Ordering::SeqCst);
             let result = self.call(vcpu, |ctx| handler(ctx, args));
+            self.allocations = u64::MAX;
             self.hv.platform.polls_left.store(u64::MAX, Ordering::SeqCst);
             match result? {
                 Err(Stop::Again(again)) if finish => args = again,
@@ -290,8 +342,24 @@ impl World {
                 slot.saved.lock().pv = pv;
             }
         }
+        loop {
+            match evtchn::close_all(&self.hv, &dom, || polls == 0) {
+                evtchn::Progress::Done => break,
+                evtchn::Progress::Preempted | evtchn::Progress::Pirq(_) => {}
+            }
+        }
+        while dom.grants.release_mappings(&self.hv, || polls == 0) != Teardown::Done {}
         // Somebody else's work, on some CPU.
         let destroyer = self.vcpus.iter().position(|vcpu| vcpu.dom != id).unwrap_or(0);
+        for vcpu in dom.vcpus() {
+            let held = Mfn(vcpu.info_frame.swap(0, Ordering::SeqCst));
+            if held != Mfn(0) {
+                let used = TypeRef::restore(held, FrameType::Writable);
+                let put =
+                    |ctx: &mut Ctx<'_, SimPlatform>| paging::put_writable(ctx, FrameRef::restore(held), Some(used));
+                let _effects = self.raw_call(destroyer, CpuId(0), put);
+            }
+        }
         let mut progress = 0;
         for turn in 0.. {
             assert!(turn < 5_000, "a teardown makes no progress");
@@ -302,6 +370,13 @@ impl World {
             if done.is_ok() {
                 break;
             }
+        }
+        dom.grants.close(&self.hv, &dom);
+        let shared = Mfn(dom.shared_info.swap(0, Ordering::SeqCst));
+        if shared != Mfn(0)
+            && let Ok(Some(freed)) = self.hv.frames.release(shared, DomId(id))
+        {
+            self.hv.free_frame(freed);
         }
         self.vcpus.retain(|vcpu| vcpu.dom != id);
     }
