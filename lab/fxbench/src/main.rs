@@ -3,14 +3,16 @@
 //! Under QEMU's `-icount shift=0` a nanosecond is an instruction, and each figure is the best of
 //! several batches: the same run gives the same figure, and timer interrupts fall out.
 //!
-//! `fxbench` runs all, `fxbench NAME...` some; `--batches N` changes the number of batches.
+//! The ones about hypercalls run in a domain only. `fxbench` runs all, `fxbench NAME...` some; `--batches N` changes the number of batches.
 
 use std::ffi::CStr;
 use std::process::exit;
 use std::{env, ptr};
 
 mod mark;
+mod more;
 mod sys;
+mod xen;
 
 use mark::Run;
 use sys::check;
@@ -43,6 +45,15 @@ const BENCHES: &[Bench] = &[
     Bench { name: c"fork-exit", rounds: 20, run: fork_exit },
     Bench { name: c"fork-exec", rounds: 20, run: fork_exec },
     Bench { name: c"pipe-ping-pong", rounds: 200, run: pipe_ping_pong },
+    Bench { name: c"futex-ping-pong", rounds: 200, run: more::futex_ping_pong },
+    Bench { name: c"signal", rounds: 500, run: more::signal },
+    Bench { name: c"shell-pipeline", rounds: 5, run: more::shell_pipeline },
+    Bench { name: c"switch-64k", rounds: 100, run: |run| more::switch(run, 16) },
+    Bench { name: c"switch-1m", rounds: 20, run: |run| more::switch(run, 256) },
+    Bench { name: c"timer-lateness", rounds: 20, run: more::timer_lateness },
+    Bench { name: c"null-hypercall", rounds: 500, run: xen::null_hypercall },
+    Bench { name: c"event-channel", rounds: 200, run: xen::event_channel },
+    Bench { name: c"grant-map-unmap", rounds: 50, run: xen::grant_map_unmap },
 ];
 
 fn main() {
@@ -67,8 +78,15 @@ fn main() {
         eprintln!("fxbench: no benchmark {unknown}");
         exit(2);
     }
+    if names.is_empty() {
+        // Under `-icount` the counter holds the instructions since the machine's reset.
+        println!("boot-to-userspace {} 1", sys::time_stamp());
+    }
     for bench in BENCHES {
         if !names.is_empty() && !names.iter().any(|name| name == bench.title()) {
+            continue;
+        }
+        if xen::needed_by(bench.title()) && !xen::is_there() {
             continue;
         }
         // The first batch warms up what is made once (page tables, caches of the kernel).

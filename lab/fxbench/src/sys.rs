@@ -1,9 +1,10 @@
 //! System calls. A failing one ends the program: a figure from half a benchmark is worse than none.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io::Error;
 use std::process::exit;
 use std::ptr;
+use std::sync::atomic::AtomicU32;
 
 /// Ends the program with the system's message if `result` is -1.
 pub fn check(what: &str, result: i64) -> i64 {
@@ -21,6 +22,12 @@ pub fn monotonic_ns() -> u64 {
     let result = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
     check("clock_gettime", result.into());
     time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
+}
+
+/// The time-stamp counter.
+pub fn time_stamp() -> u64 {
+    // SAFETY: reads a counter.
+    unsafe { std::arch::x86_64::_rdtsc() }
 }
 
 /// The system call, always.
@@ -126,4 +133,110 @@ pub fn close(end: c_int) {
     // SAFETY: the descriptor came from `pipe` and nothing uses it any more.
     let result = unsafe { libc::close(end) };
     check("close", result.into());
+}
+
+/// Anonymous memory that children share.
+pub fn map_shared(size: usize) -> *mut u8 {
+    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
+    let area = unsafe { libc::mmap(ptr::null_mut(), size, protection, flags, -1, 0) };
+    check("mmap", if area == libc::MAP_FAILED { -1 } else { 0 });
+    area.cast()
+}
+
+/// Memory of a device.
+pub fn map_device(device: c_int, size: usize, offset: u64) -> *mut u8 {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let offset = libc::off_t::try_from(offset).unwrap_or(libc::off_t::MAX);
+    // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
+    let area = unsafe { libc::mmap(ptr::null_mut(), size, protection, libc::MAP_SHARED, device, offset) };
+    check("mmap of a device", if area == libc::MAP_FAILED { -1 } else { 0 });
+    area.cast()
+}
+
+/// Reads a byte at `offset` of an area that `map_device` gave, which is larger than `offset`.
+pub fn look(area: *mut u8, offset: usize) {
+    // SAFETY: callers stay inside the area they mapped.
+    unsafe { area.add(offset).read_volatile() };
+}
+
+/// Waits while `word` holds `value`, or shorter.
+pub fn futex_wait(word: &AtomicU32, value: u32) {
+    let at = ptr::from_ref(word);
+    // SAFETY: the word is valid for the call; a return for any reason is fine, callers look again.
+    unsafe { libc::syscall(libc::SYS_futex, at, libc::FUTEX_WAIT, value, ptr::null::<libc::timespec>()) };
+}
+
+/// Wakes whoever waits for `word`.
+pub fn futex_wake(word: &AtomicU32) {
+    let at = ptr::from_ref(word);
+    // SAFETY: the word is valid for the call.
+    let woken = unsafe { libc::syscall(libc::SYS_futex, at, libc::FUTEX_WAKE, 1) };
+    check("futex", woken);
+}
+
+extern "C" fn handler(_signal: c_int) {}
+
+/// SIGUSR1 calls a handler that does nothing.
+pub fn catch_signals() {
+    let handler: extern "C" fn(c_int) = handler;
+    // SAFETY: the handler is async-signal-safe: it does nothing.
+    let before = unsafe { libc::signal(libc::SIGUSR1, handler as libc::sighandler_t) };
+    check("signal", if before == libc::SIG_ERR { -1 } else { 0 });
+}
+
+/// Sends SIGUSR1 to this process, which has one thread: the handler has run when this returns.
+pub fn signal_oneself() {
+    // SAFETY: no precondition.
+    let result = unsafe { libc::kill(libc::getpid(), libc::SIGUSR1) };
+    check("kill", result.into());
+}
+
+/// Executes the program named by `args[0]`, or ends with 1. The last argument is null.
+pub fn exec_args(args: &[*const c_char; 5]) -> std::convert::Infallible {
+    // SAFETY: `args` holds C strings and ends with a null pointer.
+    unsafe { libc::execv(args[0], args.as_ptr()) };
+    exit_now(1)
+}
+
+/// Sleeps until CLOCK_MONOTONIC reaches `deadline` nanoseconds.
+pub fn sleep_until(deadline: u64) {
+    let time = libc::timespec {
+        tv_sec: (deadline / 1_000_000_000).cast_signed(),
+        tv_nsec: (deadline % 1_000_000_000).cast_signed(),
+    };
+    // SAFETY: `time` is a valid timespec, and no remaining time is asked for.
+    let result =
+        unsafe { libc::clock_nanosleep(libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &raw const time, ptr::null_mut()) };
+    check("clock_nanosleep", if result == 0 { 0 } else { -1 });
+}
+
+/// Opens a device for reading and writing.
+pub fn open(path: &CStr) -> c_int {
+    // SAFETY: `path` is a C string.
+    let device = unsafe { libc::open(path.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) };
+    check(&path.to_string_lossy(), device.into());
+    device
+}
+
+/// An ioctl whose argument is a structure of the device's.
+pub fn ioctl<T>(device: c_int, what: &str, request: libc::c_ulong, argument: &mut T) -> c_int {
+    // SAFETY: callers pass the structure that belongs to the request, which the kernel reads and writes.
+    let result = unsafe { libc::ioctl(device, request, ptr::from_mut(argument)) };
+    check(what, result.into());
+    result
+}
+
+/// Fills `bytes`.
+pub fn read_exact(end: c_int, bytes: &mut [u8]) {
+    // SAFETY: `bytes` has room for its length.
+    let count = unsafe { libc::read(end, bytes.as_mut_ptr().cast(), bytes.len()) };
+    check("read", if count.cast_unsigned() == bytes.len() { 0 } else { -1 });
+}
+
+/// Writes all of `bytes`.
+pub fn write_all(end: c_int, bytes: &[u8]) {
+    // SAFETY: `bytes` is readable for its length.
+    let count = unsafe { libc::write(end, bytes.as_ptr().cast(), bytes.len()) };
+    check("write", if count.cast_unsigned() == bytes.len() { 0 } else { -1 });
 }
