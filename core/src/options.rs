@@ -13,6 +13,8 @@ pub struct Options {
     pub console_com1: bool,
     /// `console=vga`.
     pub console_vga: bool,
+    /// `vga=keep`: the screen stays the hypervisor's when dom0 runs.
+    pub vga_keep: bool,
     /// `loglvl=`.
     pub loglvl: LogLevel,
     /// `guest_loglvl=`.
@@ -84,6 +86,7 @@ impl Default for Options {
             com1_baud: 0,
             console_com1: false,
             console_vga: true,
+            vga_keep: false,
             loglvl: LogLevel::Warning,
             guest_loglvl: LogLevel::Error,
             noreboot: false,
@@ -225,6 +228,19 @@ impl Options {
                     }
                 }
             }
+            // Which mode it is in, the boot loader says.
+            "vga" => {
+                for part in value.split(',') {
+                    match part {
+                        "keep" => self.vga_keep = true,
+                        "current" | "ask" => {}
+                        part if ["text-", "gfx-", "mode-"].iter().any(|kind| part.starts_with(kind)) => {
+                            complain(Known::NoEffect)
+                        }
+                        _ => complain(Known::BadValue),
+                    }
+                }
+            }
             "loglvl" => set(&mut self.loglvl, parse_level(value), complain),
             "guest_loglvl" => set(&mut self.guest_loglvl, parse_level(value), complain),
             "noreboot" => set(&mut self.noreboot, parse_bool(value), complain),
@@ -235,7 +251,7 @@ impl Options {
             "xen-version" => set(&mut self.xen_version, parse_version(value), complain),
             "tsc-skew" => set(&mut self.tsc_skew, value.parse().ok(), complain),
             // One scheduler so far; "credit2" and the like come with the scheduler issue.
-            "sched" | "iommu" | "placeholder" | "console_timestamps" | "sync_console" | "vga" | "com2" | "ucode"
+            "sched" | "iommu" | "placeholder" | "console_timestamps" | "sync_console" | "com2" | "ucode"
             | "spec-ctrl" | "cpufreq" | "dom0" | "apicv" => complain(Known::NoEffect),
             _ => return false,
         }

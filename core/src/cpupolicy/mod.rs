@@ -17,7 +17,7 @@ pub use features::{Feature, FeatureSet, pv_default, pv_max};
 pub mod feature {
     pub use super::features::*;
 }
-pub use msr::{Msr, MsrMachine, rdmsr, wrmsr};
+pub use msr::{Msr, MsrMachine, XEN_PAT, rdmsr, wrmsr};
 pub use policy::{Kind, Policy, Vendor};
 pub use xen_leaves::XenInfo;
 

@@ -1,9 +1,10 @@
 //! `HYPERVISOR_platform_op` (platform.h): how the control domain manages the machine.
 //!
-//! The hypervisor scales no frequencies, has no EFI runtime and adds neither memory nor CPUs while it runs: these
-//! commands say so with the error that Xen gives where it is not in charge either.
+//! The hypervisor scales no frequencies and adds neither memory nor CPUs while it runs: these commands say so with
+//! the error that Xen gives where it is not in charge either.
 
 mod cpus;
+mod efi;
 mod firmware;
 mod memtype;
 mod resource;
@@ -11,6 +12,7 @@ mod seam;
 #[cfg(test)]
 mod tests;
 
+pub use efi::{EfiCall, EfiFacts, EfiRegion};
 pub use seam::{CpuFacts, MemoryType, PlatformMachine, Symbol};
 
 use crate::access;
@@ -54,7 +56,8 @@ pub fn platform_op<P: Platform>(
         XENPF_add_memtype => memtype::add(machine, &mut op)?,
         XENPF_del_memtype => memtype::delete(machine, &op)?,
         XENPF_read_memtype => memtype::read(machine, &mut op)?,
-        XENPF_firmware_info => firmware::info(machine, &mut op)?,
+        XENPF_firmware_info => firmware::info(ctx, machine, &mut op)?,
+        XENPF_efi_runtime_call => efi::runtime_call(ctx, machine, &mut op)?,
         XENPF_enter_acpi_sleep => sleep(ctx, machine, &member::get(&op.u))?,
         XENPF_set_processor_pminfo => {
             let info: XenpfSetProcessorPminfo = member::get(&op.u);
@@ -85,13 +88,10 @@ pub fn platform_op<P: Platform>(
         XENPF_core_parking => cpus::park(&mut op)?,
         XENPF_resource_op => return resource::resource_op(ctx, machine, &member::get(&op.u)),
         XENPF_get_symbol => resource::symbol(ctx, machine, &mut op)?,
-        // Frequencies are not dom0's to change; without EFI there is nothing to call; nothing can be plugged in.
-        XENPF_change_freq
-        | XENPF_getidletime
-        | XENPF_efi_runtime_call
-        | XENPF_microcode_update
-        | XENPF_cpu_hotadd
-        | XENPF_mem_hotadd => return Err(Errno::ENOSYS.into()),
+        // Frequencies are not dom0's to change; nothing can be plugged in.
+        XENPF_change_freq | XENPF_getidletime | XENPF_microcode_update | XENPF_cpu_hotadd | XENPF_mem_hotadd => {
+            return Err(Errno::ENOSYS.into());
+        }
         _ => return Err(Errno::ENOSYS.into()),
     }
     ctx.write(arg, &op)?;

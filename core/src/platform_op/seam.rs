@@ -1,5 +1,6 @@
 //! The machine, as far as its control domain manages it.
 
+use super::efi::{EfiCall, EfiFacts, EfiRegion};
 use crate::cpu::CpuId;
 use crate::time::WallClock;
 
@@ -48,6 +49,19 @@ pub trait PlatformMachine {
     fn memory_type(&self, register: u32) -> Option<MemoryType>;
     /// Shift, Ctrl, Lock keys as the firmware left them (int 16h, AH = 2).
     fn keyboard_flags(&self) -> u8;
+    /// What UEFI told; `None`: a BIOS started the machine, or its services cannot be called.
+    fn efi(&self) -> Option<EfiFacts<'_>> {
+        None
+    }
+    /// The range of UEFI's memory map that holds this address.
+    fn efi_region(&self, _address: u64) -> Option<EfiRegion> {
+        None
+    }
+    /// Calls a runtime service; gives its status. Never asked where [`Self::efi`] is `None`.
+    fn efi_call(&mut self, _call: EfiCall<'_>) -> u64 {
+        const UNSUPPORTED: u64 = 1 << 63 | 3;
+        UNSUPPORTED
+    }
     /// Switches the machine off, by these values for the PM1 control registers. Returns only if that failed.
     fn power_off(&mut self, pm1a: u16, pm1b: u16);
     /// Physical CPUs that the machine has.

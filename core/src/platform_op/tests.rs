@@ -215,3 +215,213 @@ fn what_xen_is_not_in_charge_of_is_no_command() {
         assert_eq!(call(&mut machine, 0, XENPF_set_processor_pminfo, arg).map(|_| ()), result);
     }
 }
+
+/// A firmware with one variable.
+#[derive(Default)]
+struct Firmware {
+    rest: Machine,
+    name: Vec<u16>,
+    data: Vec<u8>,
+    attributes: u32,
+}
+
+const NOT_FOUND: u64 = 1 << 63 | 14;
+const TOO_SMALL: u64 = 1 << 63 | 5;
+
+impl PlatformMachine for Firmware {
+    fn set_wall_clock(&mut self, wall: WallClock) {
+        self.rest.set_wall_clock(wall);
+    }
+    fn memory_type(&self, register: u32) -> Option<MemoryType> {
+        self.rest.memory_type(register)
+    }
+    fn keyboard_flags(&self) -> u8 {
+        0
+    }
+    fn power_off(&mut self, pm1a: u16, pm1b: u16) {
+        self.rest.power_off(pm1a, pm1b);
+    }
+    fn cpus(&self) -> u16 {
+        1
+    }
+    fn cpu(&self, cpu: CpuId) -> Option<CpuFacts> {
+        self.rest.cpu(cpu)
+    }
+    fn symbol(&self, _n: u32) -> Option<Symbol<'_>> {
+        None
+    }
+    fn efi(&self) -> Option<EfiFacts<'_>> {
+        const VENDOR: &[u16] = &[b'E' as u16, b'D' as u16, b'K' as u16];
+        Some(EfiFacts {
+            revision: 0x2_0046,
+            config_table: 0x7e00_0000,
+            config_count: 9,
+            vendor: VENDOR,
+            vendor_revision: 0x1_0000,
+            runtime_revision: 0x2_0046,
+        })
+    }
+    fn efi_region(&self, address: u64) -> Option<EfiRegion> {
+        let region = EfiRegion { start: 0x1000, end: 0x5000, attributes: 1 << 63 | 8, kind: 6 };
+        (region.start..region.end).contains(&address).then_some(region)
+    }
+    fn efi_call(&mut self, call: EfiCall<'_>) -> u64 {
+        match call {
+            EfiCall::SetVariable { name, data, attributes, .. } => {
+                (self.name, self.data, self.attributes) = (name.to_vec(), data.to_vec(), attributes);
+                0
+            }
+            EfiCall::GetVariable { name, attributes, size, data, .. } => {
+                if name != self.name {
+                    return NOT_FOUND;
+                }
+                *size = self.data.len() as u64;
+                let Some(to) = data.get_mut(..self.data.len()) else { return TOO_SMALL };
+                to.copy_from_slice(&self.data);
+                *attributes = self.attributes;
+                0
+            }
+            EfiCall::GetNextVariableName { size, name, .. } => {
+                if name.first() != Some(&0) {
+                    return NOT_FOUND;
+                }
+                *size = self.name.len() as u64 * 2;
+                let Some(to) = name.get_mut(..self.name.len()) else { return TOO_SMALL };
+                to.copy_from_slice(&self.name);
+                0
+            }
+            EfiCall::GetTime { time, clears, .. } => {
+                (time.year, *clears) = (2026, true);
+                0
+            }
+            _ => 1 << 63 | 3,
+        }
+    }
+}
+
+const NAME: u64 = GUEST_BASE + 0x2000;
+
+fn firmware_op(world: &TestWorld, machine: &mut Firmware, cmd: u32, u: [u8; 128]) -> Result<[u8; 128], Errno> {
+    let op = XenPlatformOp { cmd, interface_version: XENPF_INTERFACE_VERSION, u, ..Default::default() };
+    world.platform().poke(ARG, &op);
+    match world.call(0, |ctx| platform_op(ctx, machine, Vaddr(ARG))).0 {
+        Ok(_) => Ok(world.platform().peek::<XenPlatformOp>(ARG).u),
+        Err(Stop::Err(error)) => Err(error),
+        Err(Stop::Again(_)) => panic!("short calls"),
+    }
+}
+
+fn runtime<T: IntoBytes + Immutable + FromBytes>(
+    world: &TestWorld,
+    machine: &mut Firmware,
+    function: u32,
+    misc: u32,
+    arg: &T,
+) -> Result<(u64, u32, T), Errno> {
+    let mut call = XenpfEfiRuntimeCall { function, misc, ..Default::default() };
+    member::put(&mut call.u, arg);
+    let mut u = [0; 128];
+    member::put(&mut u, &call);
+    let call: XenpfEfiRuntimeCall = member::get(&firmware_op(world, machine, XENPF_efi_runtime_call, u)?);
+    Ok((call.status, call.misc, member::get(&call.u)))
+}
+
+#[test]
+fn uefi_variables_are_written_read_and_listed() {
+    use xen_abi::GuestPtr;
+    let (world, mut machine) = (TestWorld::new(8, &[]), Firmware::default());
+    world.platform().poke(NAME, &[b'V' as u16, b'1' as u16, 0]);
+    world.platform().poke(BUFFER, b"hello");
+    let (name, data) = (GuestPtr::new(NAME), GuestPtr::new(BUFFER));
+    let set = XenpfEfiRuntimeCallSetVariable { name, data, size: 5, ..Default::default() };
+    assert_eq!(runtime(&world, &mut machine, XEN_EFI_set_variable, 7, &set).unwrap().0, 0);
+    assert_eq!((machine.data.as_slice(), machine.attributes, machine.name.len()), (b"hello".as_slice(), 7, 3));
+
+    world.platform().poke(BUFFER, b"xxxxxxxx");
+    let get = XenpfEfiRuntimeCallGetVariable { name, data, size: 8, ..Default::default() };
+    let (status, attributes, got) = runtime(&world, &mut machine, XEN_EFI_get_variable, 0, &get).unwrap();
+    assert_eq!((status, attributes, got.size), (0, 7, 5));
+    assert_eq!(&world.platform().peek::<[u8; 8]>(BUFFER), b"helloxxx", "no more than the variable has");
+    let short = XenpfEfiRuntimeCallGetVariable { size: 2, ..get };
+    let (status, _, got) = runtime(&world, &mut machine, XEN_EFI_get_variable, 0, &short).unwrap();
+    assert_eq!((status, got.size), (TOO_SMALL, 5), "the firmware's answer is dom0's to judge");
+
+    world.platform().poke(BUFFER, &[0u16; 4]);
+    let next = XenpfEfiRuntimeCallGetNextVariableName { size: 8, name: data, ..Default::default() };
+    let (status, _, got) = runtime(&world, &mut machine, XEN_EFI_get_next_variable_name, 0, &next).unwrap();
+    assert_eq!((status, got.size), (0, 6));
+    assert_eq!(world.platform().peek::<[u16; 3]>(BUFFER), [b'V' as u16, b'1' as u16, 0]);
+
+    let time = XenpfEfiRuntimeCallGetTime::default();
+    let (status, misc, time) = runtime(&world, &mut machine, XEN_EFI_get_time, 0, &time).unwrap();
+    assert_eq!((status, misc, time.time.year), (0, XEN_EFI_GET_TIME_SET_CLEARS_NS, 2026));
+}
+
+#[test]
+fn bad_arguments_of_runtime_calls_never_reach_the_firmware() {
+    use xen_abi::GuestPtr;
+    let (world, mut machine) = (TestWorld::new(8, &[]), Firmware::default());
+    world.platform().poke(NAME, &[b'V' as u16, 0]);
+    let good = XenpfEfiRuntimeCallSetVariable {
+        name: GuestPtr::new(NAME),
+        data: GuestPtr::new(BUFFER),
+        size: 5,
+        ..Default::default()
+    };
+    let nowhere = GuestPtr::new(0xffff_8300_0000_0000);
+    for (bad, error) in [
+        (XenpfEfiRuntimeCallSetVariable { name: nowhere, ..good }, Errno::EFAULT),
+        (XenpfEfiRuntimeCallSetVariable { data: nowhere, ..good }, Errno::EFAULT),
+        (XenpfEfiRuntimeCallSetVariable { size: u64::MAX, ..good }, Errno::ENOMEM),
+    ] {
+        assert_eq!(runtime(&world, &mut machine, XEN_EFI_set_variable, 7, &bad).unwrap_err(), error);
+    }
+    assert!(machine.name.is_empty());
+    assert_eq!(runtime(&world, &mut machine, XEN_EFI_get_variable, 1, &good).unwrap_err(), Errno::EINVAL);
+    assert_eq!(runtime(&world, &mut machine, XEN_EFI_set_wakeup_time, 4, &0u64).unwrap_err(), Errno::EINVAL);
+    assert_eq!(runtime(&world, &mut machine, XEN_EFI_update_capsule, 0, &0u64).unwrap_err(), Errno::EOPNOTSUPP);
+    assert_eq!(runtime(&world, &mut machine, 99, 0, &0u64).unwrap_err(), Errno::ENOSYS);
+    assert_eq!(
+        call(&mut Machine::default(), 0, XENPF_efi_runtime_call, XenpfEfiRuntimeCall::default()),
+        Err(Errno::ENOSYS),
+        "a BIOS has no services"
+    );
+}
+
+#[test]
+fn uefi_tells_its_tables_vendor_and_memory() {
+    use xen_abi::GuestPtr;
+    let (world, mut machine) = (TestWorld::new(8, &[]), Firmware::default());
+    let mut ask = |index, set: &dyn Fn(&mut [u8; 32])| {
+        let mut info = XenpfFirmwareInfo { r#type: XEN_FW_EFI_INFO, index, ..Default::default() };
+        set(&mut info.u);
+        let mut u = [0; 128];
+        member::put(&mut u, &info);
+        let u = firmware_op(&world, &mut machine, XENPF_firmware_info, u)?;
+        Ok::<_, Errno>(member::get::<XenpfFirmwareInfo, 128>(&u).u)
+    };
+    let nothing = |_: &mut [u8; 32]| {};
+    assert_eq!(member::get::<u32, 32>(&ask(XEN_FW_EFI_VERSION, &nothing).unwrap()), 0x2_0046);
+    let table: XenpfFirmwareInfoEfiInfoCfg = member::get(&ask(XEN_FW_EFI_CONFIG_TABLE, &nothing).unwrap());
+    assert_eq!((table.addr, table.nent), (0x7e00_0000, 9));
+    let memory = |addr, size| {
+        move |u: &mut [u8; 32]| {
+            member::put(u, &XenpfFirmwareInfoEfiInfoMem { addr, size, ..Default::default() });
+        }
+    };
+    let region: XenpfFirmwareInfoEfiInfoMem =
+        member::get(&ask(XEN_FW_EFI_MEM_INFO, &memory(0x3000, u64::MAX)).unwrap());
+    assert_eq!((region.size, region.r#type), (0x2000, 6));
+    assert_eq!(ask(XEN_FW_EFI_MEM_INFO, &memory(0x5000, 1)), Err(Errno::ESRCH));
+    for (bufsz, expected) in [(8, [b'E' as u16, b'D' as u16, b'K' as u16, 0]), (4, [b'E' as u16, 0, 7, 7])] {
+        world.platform().poke(BUFFER, &[7u16; 4]);
+        let name = GuestPtr::new(BUFFER);
+        let vendor = move |u: &mut [u8; 32]| {
+            member::put(u, &XenpfFirmwareInfoEfiInfoVendor { bufsz, name, ..Default::default() });
+        };
+        let vendor: XenpfFirmwareInfoEfiInfoVendor = member::get(&ask(XEN_FW_EFI_VENDOR, &vendor).unwrap());
+        assert_eq!(vendor.revision, 0x1_0000);
+        assert_eq!(world.platform().peek::<[u16; 4]>(BUFFER), expected);
+    }
+    assert_eq!(ask(77, &nothing), Err(Errno::EINVAL));
+}
