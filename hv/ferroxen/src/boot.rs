@@ -1,12 +1,14 @@
 //! From the boot loader to the first vcpu.
 
-use crate::{console, error, heap, info, machine, panic, percpu, warning};
+use crate::{console, efi, error, heap, info, machine, panic, percpu, warning};
 use core::sync::atomic::Ordering;
 use ferroxen_core::cpu::CpuId;
 use ferroxen_core::options::{Complaint, LogLevel, Options};
 use ferroxen_x86::acpi::{self, Tables};
-use ferroxen_x86::bootinfo::{BootInfo, E820_RAM, Physical, Range};
+use ferroxen_x86::bootinfo::{BootInfo, E820_RAM, MAX_MODULES, Physical, Range, Screen, leaves_out_names};
+use ferroxen_x86::efi::EfiTables;
 use ferroxen_x86::paging::{self, direct};
+use ferroxen_x86::screen::TEXT_MEMORY;
 use ferroxen_x86::serial::Serial;
 use ferroxen_x86::{apic, clock, descriptors, entry, fpu, instructions, ioapic, layout};
 
@@ -16,6 +18,7 @@ unsafe extern "C" {
     static rodata_end: u8;
     #[link_name = "image_end"]
     static image_end_symbol: u8;
+    static boot_stack_guard: u8;
     static syscall_stubs: u8;
 }
 
@@ -59,6 +62,14 @@ impl Text {
         this.bytes[..this.len].copy_from_slice(&text.as_bytes()[..this.len]);
         this
     }
+    /// Adds words behind it.
+    fn append(&mut self, words: &str) {
+        for part in ([" ", words]).into_iter().filter(|_| !words.is_empty()) {
+            let len = part.len().min(self.bytes.len() - 1 - self.len);
+            self.bytes[self.len..self.len + len].copy_from_slice(&part.as_bytes()[..len]);
+            self.len += len;
+        }
+    }
     /// The string.
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(&self.bytes[..self.len]).unwrap_or("")
@@ -91,6 +102,50 @@ impl Early {
     }
 }
 
+/// A command line without the name of its file, where the loader puts one in front.
+fn without_name(line: &str, has_name: bool) -> &str {
+    let line = line.trim_start();
+    if has_name { line.split_once(' ').map_or("", |(_, rest)| rest) } else { line }
+}
+
+/// Our options, and what stands behind ` -- `: for dom0's kernel.
+fn split_line(line: &str) -> (&str, &str) {
+    match line.split_once(" -- ") {
+        Some(both) => both,
+        None => (line.strip_suffix(" --").unwrap_or(line), ""),
+    }
+}
+
+/// What a BIOS leaves when the loader says nothing: VGA text. With UEFI there is none.
+fn text_screen(boot: &BootInfo) -> Option<Screen> {
+    boot.efi.is_none().then_some(Screen::Text { columns: 80, rows: 25 })
+}
+
+/// Writes to the screen as the boot tables map it, if they do.
+fn early_screen(screen: Screen) -> bool {
+    let at = match screen {
+        Screen::Text { .. } => TEXT_MEMORY,
+        Screen::Pixels(fb) if fb.base + fb.bytes() <= 4 * GIB => fb.base,
+        Screen::Pixels(_) => return false,
+    };
+    // SAFETY: below 4 GiB; the loader says that a screen is there.
+    unsafe { console::start_screen(screen, direct::<u8>(at) as u64) }
+}
+
+/// Maps the screen in the final tables; gives the linear address.
+fn map_screen(screen: Option<Screen>, early: &mut Early) -> u64 {
+    match screen {
+        Some(Screen::Pixels(fb)) => {
+            let flags = paging::P | paging::W | paging::WRITE_COMBINING | paging::GLOBAL | paging::NX;
+            let offset = fb.base & 0xfff;
+            paging::map(layout::SCREEN_START, fb.base - offset, fb.bytes() + offset, flags, 4096, &mut || early.page());
+            layout::SCREEN_START + offset
+        }
+        // In the first MiB, which the direct map has.
+        _ => direct::<u8>(TEXT_MEMORY) as u64,
+    }
+}
+
 /// The first Rust code, on the boot stack.
 #[unsafe(no_mangle)]
 extern "C" fn boot_main(magic: u32, info: u32) -> ! {
@@ -102,16 +157,14 @@ extern "C" fn boot_main(magic: u32, info: u32) -> ! {
         Err(why) => stop(format_args!("{why}")),
     };
     let line = Text::new(c_string(&memory, boot.cmdline));
-    // The first word may be the name of the image (QEMU and GRUB differ).
-    let words = line.as_str();
-    let words = match words.split_once(' ') {
-        Some((first, rest)) if first.contains('/') || first.ends_with("ferroxen") => rest,
-        None if words.contains('/') => "",
-        _ => words,
-    };
+    let names = boot.protocol != "PVH" && !leaves_out_names(c_string(&memory, boot.loader));
+    let (words, for_dom0) = split_line(without_name(line.as_str(), names));
     let options = Options::parse(words, |_| {});
     let serial = (options.com1_baud != 0).then(|| Serial::init(0x3f8, options.com1_baud)).flatten();
-    console::configure(serial.filter(|_| options.console_com1 || options.com1_baud != 0), options.loglvl);
+    let screen = boot.screen.or_else(|| text_screen(&boot));
+    let drawn = options.console_vga && screen.is_some_and(early_screen);
+    // Words that nobody can read help nobody: without a screen, a port that was set up is the console.
+    console::configure(serial.filter(|_| options.console_com1 || !drawn), options.loglvl);
     panic::NOREBOOT.store(options.noreboot, Ordering::Relaxed);
     banner(&boot, words);
     Options::parse(words, |complaint| {
@@ -129,17 +182,24 @@ extern "C" fn boot_main(magic: u32, info: u32) -> ! {
     if module_count == 0 {
         stop(format_args!("no dom0 kernel: the boot loader must pass it as the first module"));
     }
-    let module_lines: [Text; 2] = core::array::from_fn(|i| {
-        Text::new(boot.modules().get(i).map_or("", |module| c_string(&memory, module.cmdline)))
-    });
+    let module_line = c_string(&memory, boot.modules()[0].cmdline);
+    let mut dom0_line = Text::new(without_name(module_line, names));
+    dom0_line.append(for_dom0);
 
     let range = largest_gap(&boot);
     let mut early = Early { range, limit: range.end };
     let ram_end = boot.memory_map().iter().filter(|e| e.kind == E820_RAM).map(|e| e.start + e.len).max().unwrap_or(0);
     let ram_end = ram_end.min(layout::DIRECT_MAP_BYTES);
     build_tables(&boot, &mut early, ram_end);
+    let uefi = boot.efi.as_ref().and_then(|efi| EfiTables::parse(&memory, efi));
+    let screen_at = map_screen(screen, &mut early);
     // SAFETY: the final tables map the image, with the stack that we are on, and all memory that is looked at.
     unsafe { instructions::write_cr3(paging::root()) };
+    // SAFETY: just mapped.
+    unsafe { console::move_screen(screen_at) };
+    if let Some(tables) = uefi {
+        efi::init(tables, &mut early);
+    }
     // SAFETY: 8 MiB of free RAM.
     unsafe { heap::init(direct::<u8>(early.take(8 * MIB, 4096)), (8 * MIB) as usize) };
 
@@ -174,6 +234,7 @@ extern "C" fn boot_main(magic: u32, info: u32) -> ! {
     let cpus = tables.cpu_count.clamp(1, 256).min(options.maxcpus as usize);
     let areas: alloc::vec::Vec<_> = (0..cpus).map(|n| make_cpu_area(CpuId(n as u16), &mut early)).collect();
     protect_image();
+    guard_boot_stack();
     // SAFETY: alone, before CR4.SMAP.
     unsafe {
         if options.smap && instructions::cpuid(7, 0)[1] & 1 << 20 != 0 {
@@ -196,18 +257,8 @@ extern "C" fn boot_main(magic: u32, info: u32) -> ! {
     );
     percpu::set_up();
 
-    let plan = machine::Plan {
-        boot,
-        options,
-        tables,
-        ioapics,
-        calibration,
-        ram_end,
-        early,
-        lines: module_lines,
-        areas,
-        serial,
-    };
+    let plan =
+        machine::Plan { boot, options, tables, ioapics, calibration, ram_end, early, dom0_line, screen, areas, serial };
     machine::start(plan)
 }
 
@@ -278,11 +329,12 @@ fn largest_gap(boot: &BootInfo) -> Range {
     best
 }
 
-fn alloc_free_list(boot: &BootInfo) -> [Range; 10] {
-    let mut taken = [Range::default(); 10];
+fn alloc_free_list(boot: &BootInfo) -> [Range; MAX_MODULES + 2] {
+    let mut taken = [Range::default(); MAX_MODULES + 2];
     taken[0] =
         Range { start: image_physical(&raw const image_start), end: image_physical(&raw const image_end_symbol) };
-    for (slot, module) in taken[1..].iter_mut().zip(boot.modules()) {
+    taken[1] = boot.structure;
+    for (slot, module) in taken[2..].iter_mut().zip(boot.modules()) {
         *slot = module.range;
     }
     taken
@@ -327,6 +379,11 @@ fn protect_image() {
         };
         paging::set(layout::IMAGE_BASE + at, at | flags);
     }
+}
+
+/// Below the boot stack is nothing.
+fn guard_boot_stack() {
+    paging::set((&raw const boot_stack_guard) as u64, 0);
 }
 
 /// A CPU's descriptor pages and stacks; gives its stack top.
@@ -382,6 +439,10 @@ pub fn setup_cpu(cpu: CpuId, options: &Options) {
             cr4 |= 1 << 2; // TSD: guests' RDTSC is emulated, with the CPU's skew
         }
         instructions::write_cr4(cr4);
+        if instructions::cpuid(1, 0)[3] & 1 << 16 != 0 {
+            // What guests are told: their entries mean what they think.
+            instructions::wrmsr(0x277, ferroxen_core::cpupolicy::XEN_PAT);
+        }
         fpu::init();
         let stub = (&raw const syscall_stubs) as u64 + u64::from(cpu.0) * 64;
         instructions::wrmsr(

@@ -1,18 +1,31 @@
-//! The hypervisor's console: serial port and, when core is up, the console ring.
+//! The hypervisor's console: serial port, screen and, when core is up, the console ring.
 
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use ferroxen_core::options::LogLevel;
 use ferroxen_sync::{Lock, rank};
+use ferroxen_x86::bootinfo::Screen;
+use ferroxen_x86::screen;
 use ferroxen_x86::serial::Serial;
 
 /// Where output goes.
 pub struct Out {
     /// COM1, once it is set up.
     pub serial: Option<Serial>,
+    /// The screen, as long as it is ours.
+    pub screen: screen::Console,
 }
 
-static OUT: Lock<rank::Console, Out> = Lock::new(Out { serial: None });
+impl Out {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(serial) = self.serial {
+            serial.send_all(bytes);
+        }
+        self.screen.write(bytes);
+    }
+}
+
+static OUT: Lock<rank::Console, Out> = Lock::new(Out { serial: None, screen: screen::Console::off() });
 static THRESHOLD: AtomicU8 = AtomicU8::new(LogLevel::Debug as u8);
 static PANICKING: AtomicBool = AtomicBool::new(false);
 
@@ -22,12 +35,37 @@ pub fn configure(serial: Option<Serial>, level: LogLevel) {
     THRESHOLD.store(level as u8, Ordering::Relaxed);
 }
 
+/// From now on lines appear on this screen, too. False: it cannot be drawn on.
+///
+/// # Safety
+/// Its memory is mapped at `at`.
+pub unsafe fn start_screen(screen: Screen, at: u64) -> bool {
+    // SAFETY: the caller's.
+    unsafe { OUT.lock().screen.start(screen, at) }
+}
+
+/// The screen's memory is mapped here from now on.
+///
+/// # Safety
+/// It is.
+pub unsafe fn move_screen(at: u64) {
+    // SAFETY: the caller's.
+    unsafe { OUT.lock().screen.move_to(at) };
+}
+
+/// The screen is somebody else's from now on.
+pub fn leave_screen() {
+    OUT.lock().screen.stop();
+}
+
+/// Where the next character would appear on the screen: column and row.
+pub fn cursor() -> (u16, u16) {
+    OUT.lock().screen.cursor()
+}
+
 /// Sends guest output as it is.
 pub fn write_bytes(bytes: &[u8]) {
-    let out = OUT.lock();
-    if let Some(serial) = out.serial {
-        serial.send_all(bytes);
-    }
+    OUT.lock().write(bytes);
 }
 
 /// A received byte.
@@ -40,9 +78,7 @@ impl Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         if PANICKING.load(Ordering::Relaxed) {
             // SAFETY: the other CPUs are being stopped; a torn line is better than none.
-            if let Some(serial) = unsafe { (*OUT.steal()).serial } {
-                serial.send_all(text.as_bytes());
-            }
+            unsafe { (*OUT.steal()).write(text.as_bytes()) };
         } else {
             write_bytes(text.as_bytes());
         }

@@ -2,7 +2,7 @@
 
 use crate::machine::{self, hv};
 use crate::percpu::remote;
-use crate::{irq, warning};
+use crate::{efi, irq, warning};
 use core::sync::atomic::Ordering;
 use ferroxen_core::Platform;
 use ferroxen_core::addr::Maddr;
@@ -10,7 +10,7 @@ use ferroxen_core::cpu::CpuId;
 use ferroxen_core::evtchn::Notify;
 use ferroxen_core::frame::IoAccess;
 use ferroxen_core::physdev::{Function, InterruptMachine, Message};
-use ferroxen_core::platform_op::{CpuFacts, MemoryType, PlatformMachine, Symbol};
+use ferroxen_core::platform_op::{CpuFacts, EfiCall, EfiFacts, EfiRegion, MemoryType, PlatformMachine, Symbol};
 use ferroxen_core::time::WallClock;
 use ferroxen_x86::acpi::Override;
 use ferroxen_x86::paging::{self, direct};
@@ -163,6 +163,15 @@ impl PlatformMachine for Hardware {
     fn keyboard_flags(&self) -> u8 {
         // SAFETY: a byte of the BIOS's data area, which is RAM that nobody else was given.
         unsafe { direct::<u8>(0x417).read_volatile() }
+    }
+    fn efi(&self) -> Option<EfiFacts<'_>> {
+        efi::facts()
+    }
+    fn efi_region(&self, address: u64) -> Option<EfiRegion> {
+        efi::region(address)
+    }
+    fn efi_call(&mut self, call: EfiCall<'_>) -> u64 {
+        efi::call(call)
     }
     fn power_off(&mut self, pm1a: u16, pm1b: u16) {
         const SLEEP_ENABLE: u16 = 1 << 13;

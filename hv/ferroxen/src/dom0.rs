@@ -2,7 +2,7 @@
 
 use crate::boot::stop;
 use crate::machine::{self, Domain, Plan, hv};
-use crate::{info, irq, percpu, warning};
+use crate::{console, info, irq, percpu, warning};
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use ferroxen_core::Platform;
@@ -15,9 +15,10 @@ use ferroxen_core::sched::{INITIALISED, UP};
 use ferroxen_loader::build::{DomainLayout, LayoutError, hypercall_page};
 use ferroxen_loader::{ElfKernel, KernelImage};
 use ferroxen_sync::Shared;
-use ferroxen_x86::bootinfo::Range;
+use ferroxen_x86::bootinfo::{Range, Screen};
 use ferroxen_x86::paging::direct;
-use xen_abi::xen::{SIF_INITDOMAIN, SIF_MOD_START_PFN, SIF_PRIVILEGED, StartInfo, VcpuInfo};
+use xen_abi::member;
+use xen_abi::xen::*;
 use zerocopy::{FromZeros, IntoBytes};
 
 const PAGE: u64 = 4096;
@@ -140,6 +141,13 @@ fn build_from(plan: &Plan, elf: &[u8], initrd: Option<Range>) {
     build_tables(&layout, &p2m);
     let info = start_info(plan, &layout, frames, shared_info, initrd_bytes);
     put(layout.pfn(layout.start_info), 0, info.as_bytes());
+    if let Some(screen) = plan.screen {
+        put(
+            layout.pfn(layout.start_info),
+            size_of::<StartInfo>() as u64,
+            vga_info(screen, plan.boot.efi.is_some()).as_bytes(),
+        );
+    }
     for (pfn, &mfn) in p2m.iter().enumerate() {
         hv().platform.set_m2p(Mfn(mfn), pfn as u64);
     }
@@ -269,18 +277,57 @@ fn start_info(plan: &Plan, layout: &DomainLayout, frames: u64, shared_info: Mfn,
             info.flags |= SIF_MOD_START_PFN;
         }
     }
-    // The first word is the file's name, where the boot loader gives it.
-    let line = plan.lines[0].as_str();
-    let line = match line.split_once(' ') {
-        Some((first, rest)) if !first.contains('=') => rest,
-        None if !line.contains('=') => "",
-        _ => line,
-    };
+    if plan.screen.is_some() {
+        let at = StartInfoConsoleDom0 {
+            info_off: size_of::<StartInfo>() as u32,
+            info_size: size_of::<Dom0VgaConsoleInfo>() as u32,
+        };
+        member::put(&mut info.console, &at);
+    }
+    let line = plan.dom0_line.as_str();
     let len = line.len().min(info.cmd_line.len() - 1);
     if len < line.len() {
         warning!("dom0's command line is cut to {len} bytes");
     }
     info.cmd_line[..len].copy_from_slice(&line.as_bytes()[..len]);
+    info
+}
+
+/// How the screen is, for dom0 to take it over.
+fn vga_info(screen: Screen, efi: bool) -> Dom0VgaConsoleInfo {
+    let mut info = Dom0VgaConsoleInfo::new_zeroed();
+    match screen {
+        Screen::Text { columns, rows } => {
+            let (cursor_x, cursor_y) = console::cursor();
+            info.video_type = XEN_VGATYPE_TEXT_MODE_3;
+            let text = Dom0VgaConsoleInfoTextMode3 { font_height: 16, cursor_x, cursor_y, rows, columns };
+            member::put(&mut info.u, &text);
+        }
+        Screen::Pixels(fb) => {
+            info.video_type = if efi { XEN_VGATYPE_EFI_LFB } else { XEN_VGATYPE_VESA_LFB };
+            let [red, green, blue] = fb.colours;
+            let used = red.1 + green.1 + blue.1;
+            let lfb = Dom0VgaConsoleInfoVesaLfb {
+                width: fb.width as u16,
+                height: fb.height as u16,
+                bytes_per_line: fb.pitch as u16,
+                bits_per_pixel: fb.depth.into(),
+                lfb_base: fb.base as u32,
+                lfb_size: fb.bytes().div_ceil(0x1_0000) as u32,
+                red_pos: red.0,
+                red_size: red.1,
+                green_pos: green.0,
+                green_size: green.1,
+                blue_pos: blue.0,
+                blue_size: blue.1,
+                rsvd_pos: used.min(31),
+                rsvd_size: fb.depth.saturating_sub(used),
+                ext_lfb_base: (fb.base >> 32) as u32,
+                ..Dom0VgaConsoleInfoVesaLfb::default()
+            };
+            member::put(&mut info.u, &lfb);
+        }
+    }
     info
 }
 

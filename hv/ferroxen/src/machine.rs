@@ -20,7 +20,7 @@ use ferroxen_core::pv::PvState;
 use ferroxen_core::time::{TscScale, WallClock};
 use ferroxen_sync::Shared;
 use ferroxen_x86::acpi::Tables;
-use ferroxen_x86::bootinfo::{BootInfo, E820_RAM, Range};
+use ferroxen_x86::bootinfo::{BootInfo, E820_RAM, Range, Screen};
 use ferroxen_x86::clock::{self, Calibration};
 use ferroxen_x86::paging::{self, direct};
 use ferroxen_x86::serial::Serial;
@@ -80,8 +80,10 @@ pub struct Plan {
     pub ram_end: u64,
     /// Early memory.
     pub early: Early,
-    /// The modules' command lines.
-    pub lines: [Text; 2],
+    /// The command line of dom0's kernel.
+    pub dom0_line: Text,
+    /// The screen, if there is one.
+    pub screen: Option<Screen>,
     /// CPUs' areas, the boot CPU's first.
     pub areas: Vec<CpuArea>,
     /// The console's port.
@@ -139,6 +141,9 @@ pub fn start(mut plan: Plan) -> ! {
     let stats = hv().heap.stats();
     info!("{} CPUs, {} MiB free for domains", hv().platform.online().iter().count(), stats.free >> 8);
     dom0::build(&plan);
+    if !plan.options.vga_keep {
+        console::leave_screen();
+    }
     // SAFETY: nothing on this stack has a destructor that matters: the plan lives as long as the machine.
     core::mem::forget(plan);
     CPU0_READY.store(true, Ordering::Release);

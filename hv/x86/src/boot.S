@@ -41,6 +41,16 @@ mb2_header:
     .balign 8
     .short 6, 0
     .long 8
+    # console: VGA text will do; optional
+    .balign 8
+    .short 4, 1
+    .long 12
+    .long 2
+    # framebuffer: whatever mode the loader likes; optional
+    .balign 8
+    .short 5, 1
+    .long 20
+    .long 0, 0, 0
     # end
     .balign 8
     .short 0, 0
@@ -239,7 +249,10 @@ boot_l4: .skip 4096
 boot_l3: .skip 4096
 boot_l3_image: .skip 4096
 boot_l2: .skip 4 * 4096
-boot_stack: .skip 65536
+# Not mapped by the final tables.
+.global boot_stack_guard
+boot_stack_guard: .skip 4096
+boot_stack: .skip 131072
 boot_stack_end:
 
 .section .text

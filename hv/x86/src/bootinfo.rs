@@ -37,6 +37,59 @@ pub struct Module {
     pub cmdline: u64,
 }
 
+/// The screen as the boot loader left it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Screen {
+    /// VGA text, mode 3, at 0xb8000.
+    Text {
+        /// Characters in a row.
+        columns: u16,
+        /// Rows.
+        rows: u16,
+    },
+    /// A linear framebuffer with direct colours.
+    Pixels(Framebuffer),
+}
+
+/// A linear framebuffer with direct colours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Framebuffer {
+    /// Physical address.
+    pub base: u64,
+    /// Bytes from one row to the next.
+    pub pitch: u32,
+    /// Pixels in a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// Bits for each pixel.
+    pub depth: u8,
+    /// Position and number of bits of red, green, blue.
+    pub colours: [(u8, u8); 3],
+}
+
+impl Framebuffer {
+    /// Bytes of its memory.
+    pub fn bytes(&self) -> u64 {
+        u64::from(self.pitch) * u64::from(self.height)
+    }
+}
+
+/// What a UEFI firmware left behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Efi {
+    /// Physical address of the 64-bit system table.
+    pub system_table: u64,
+    /// Physical address of the memory map as the firmware gave it; 0: not told.
+    pub map: u64,
+    /// Bytes of it.
+    pub map_len: u64,
+    /// Bytes of one of its entries.
+    pub entry_len: u64,
+    /// The loader left the boot services running.
+    pub boot_services: bool,
+}
+
 /// Everything that the boot loader said.
 #[derive(Clone, Debug)]
 pub struct BootInfo {
@@ -50,9 +103,17 @@ pub struct BootInfo {
     pub map: [MemoryMapEntry; MAX_ENTRIES],
     /// How many entries.
     pub map_count: usize,
-    /// Physical address of ACPI's root pointer if the loader gave it.
+    /// Physical address of ACPI's root pointer, or of the loader's copy of it, if the loader gave it.
     pub rsdp: Option<u64>,
-    /// Where the loader's own structures lie (not to be overwritten before they are read).
+    /// The loader's structure, which holds the copy: not to be overwritten before it is read.
+    pub structure: Range,
+    /// Physical address of the loader's name (zero-terminated); 0: it has none.
+    pub loader: u64,
+    /// The screen, if the loader said how it is.
+    pub screen: Option<Screen>,
+    /// UEFI, if it started the machine.
+    pub efi: Option<Efi>,
+    /// The protocol's name.
     pub protocol: &'static str,
 }
 
@@ -101,6 +162,10 @@ impl BootInfo {
         map: [MemoryMapEntry { start: 0, len: 0, kind: 0 }; MAX_ENTRIES],
         map_count: 0,
         rsdp: None,
+        structure: Range { start: 0, end: 0 },
+        loader: 0,
+        screen: None,
+        efi: None,
         protocol: "",
     };
 
@@ -169,6 +234,13 @@ impl BootInfo {
                 at += size + 4;
             }
         }
+        if flags & 1 << 9 != 0 {
+            boot.loader = memory.u32(info + 64)?.into();
+        }
+        if flags & 1 << 12 != 0 {
+            boot.screen = screen(memory, info + 88, info + 110)?;
+        }
+        boot.structure = Range { start: info, end: info + 116 };
         Some(boot)
     }
 
@@ -176,12 +248,15 @@ impl BootInfo {
     fn multiboot2(memory: &impl Physical, info: u64) -> Option<BootInfo> {
         let mut boot = BootInfo { protocol: "multiboot2", ..Self::EMPTY };
         let total = u64::from(memory.u32(info)?);
+        let mut efi = Efi::default();
+        boot.structure = Range { start: info, end: info + total };
         let mut at = info + 8;
         while at < info + total {
             let (kind, size) = (memory.u32(at)?, u64::from(memory.u32(at + 4)?));
             match kind {
                 0 => break,
                 1 => boot.cmdline = at + 8,
+                2 => boot.loader = at + 8,
                 3 => boot.add_module(memory.u32(at + 8)?.into(), memory.u32(at + 12)?.into(), at + 16),
                 6 => {
                     let entry = u64::from(memory.u32(at + 8)?).max(24);
@@ -191,7 +266,16 @@ impl BootInfo {
                         e += entry;
                     }
                 }
-                14 | 15 => boot.rsdp = Some(at + 8),
+                8 => boot.screen = screen(memory, at + 8, at + 32)?,
+                12 => efi.system_table = memory.u64(at + 8)?,
+                // A root pointer of version 2 knows more.
+                14 if boot.rsdp.is_none() => boot.rsdp = Some(at + 8),
+                15 => boot.rsdp = Some(at + 8),
+                17 => {
+                    efi.entry_len = memory.u32(at + 8)?.into();
+                    (efi.map, efi.map_len) = (at + 16, size.saturating_sub(16));
+                }
+                18 => efi.boot_services = true,
                 _ => {}
             }
             if size < 8 {
@@ -199,6 +283,7 @@ impl BootInfo {
             }
             at += size.next_multiple_of(8);
         }
+        boot.efi = (efi.system_table != 0).then_some(efi);
         Some(boot)
     }
 
@@ -223,6 +308,33 @@ impl BootInfo {
         }
         Some(boot)
     }
+}
+
+/// A framebuffer's description, which both versions of Multiboot share; the colours are apart. `None`: cut short.
+fn screen(memory: &impl Physical, at: u64, colours: u64) -> Option<Option<Screen>> {
+    let (pitch, width, height) = (memory.u32(at + 8)?, memory.u32(at + 12)?, memory.u32(at + 16)?);
+    let [depth, kind] = *memory.bytes(at + 20, 2)? else { return None };
+    Some(match kind {
+        1 => {
+            let [red, red_bits, green, green_bits, blue, blue_bits] = *memory.bytes(colours, 6)? else { return None };
+            Some(Screen::Pixels(Framebuffer {
+                base: memory.u64(at)?,
+                pitch,
+                width,
+                height,
+                depth,
+                colours: [(red, red_bits), (green, green_bits), (blue, blue_bits)],
+            }))
+        }
+        2 => Some(Screen::Text { columns: width as u16, rows: height as u16 }),
+        // A palette: only the loader knows it.
+        _ => None,
+    })
+}
+
+/// Whether a loader of this name leaves the file's name out of command lines: GRUB since version 1.9.
+pub fn leaves_out_names(loader: &str) -> bool {
+    loader.strip_prefix("GRUB").is_some_and(|rest| !rest.trim_start().starts_with('0'))
 }
 
 #[cfg(test)]
@@ -254,6 +366,55 @@ mod tests {
         assert_eq!(boot.modules()[0].range, Range { start: 0x1000, end: 0x3000 });
         assert_eq!(boot.memory_map()[0], MemoryMapEntry { start: 0, len: 0x9_fc00, kind: 1 });
         assert_eq!(boot.memory_map()[1].len, 0x1_0020_0000);
+    }
+
+    #[test]
+    fn multiboot2_of_uefi_gives_screen_root_pointer_and_system_table() {
+        let mut m = vec![0; 512];
+        put(&mut m, 0, &[232, 0]);
+        put(&mut m, 8, &[1, 11, 0x0078_786c, 0]);
+        put(&mut m, 24, &[2, 13, 0x4255_5247, 0x0032_2020]);
+        put(&mut m, 40, &[6, 40, 24, 0, 0x10_0000, 0, 0x20_0000, 0, 1, 0]);
+        put(&mut m, 80, &[8, 38, 0x8000_0000, 0, 4096, 1024, 768, 0x0120, 0x0808_0810, 0x0800]);
+        put(&mut m, 120, &[12, 16, 0x7e00_0000, 0]);
+        put(&mut m, 136, &[14, 28]);
+        put(&mut m, 168, &[17, 56, 40, 1]);
+        put(&mut m, 224, &[0, 8]);
+        let boot = BootInfo::parse(&Bytes(m.clone()), 0x36d7_6289, 0).unwrap();
+        assert_eq!((boot.cmdline, boot.loader, boot.rsdp), (16, 32, Some(144)));
+        assert_eq!(boot.structure, Range { start: 0, end: 232 });
+        let efi = Efi { system_table: 0x7e00_0000, map: 184, map_len: 40, entry_len: 40, boot_services: false };
+        assert_eq!(boot.efi, Some(efi));
+        let pixels = Framebuffer {
+            base: 0x8000_0000,
+            pitch: 4096,
+            width: 1024,
+            height: 768,
+            depth: 32,
+            colours: [(16, 8), (8, 8), (0, 8)],
+        };
+        assert_eq!(boot.screen, Some(Screen::Pixels(pixels)));
+        put(&mut m, 140, &[0]);
+        assert_eq!(BootInfo::parse(&Bytes(m), 0x36d7_6289, 0).unwrap_err(), BootError::Truncated);
+    }
+
+    #[test]
+    fn multiboot1_gives_a_text_screen() {
+        let mut m = vec![0; 512];
+        put(&mut m, 0, &[1 << 6 | 1 << 12]);
+        put(&mut m, 44, &[24, 200]);
+        put(&mut m, 88, &[0xb8000, 0, 160, 80, 25, 0x0210]);
+        put(&mut m, 200, &[20, 0x10_0000, 0, 0x20_0000, 0, 1]);
+        let boot = BootInfo::parse(&Bytes(m), 0x2bad_b002, 0).unwrap();
+        assert_eq!(boot.screen, Some(Screen::Text { columns: 80, rows: 25 }));
+        assert_eq!(boot.efi, None);
+    }
+
+    #[test]
+    fn only_old_loaders_put_names_into_command_lines() {
+        assert!(leaves_out_names("GRUB 2.06-13+deb12u2"));
+        assert!(!leaves_out_names("GRUB 0.97"));
+        assert!(!leaves_out_names("qemu") && !leaves_out_names(""));
     }
 
     #[test]

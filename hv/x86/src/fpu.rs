@@ -88,6 +88,13 @@ pub fn restore(state: &[FpuBlock]) {
     }
 }
 
+/// Control registers as a call of foreign code expects them. CR0.TS is clear.
+pub fn set_clean() {
+    let mxcsr = 0x1f80u32;
+    // SAFETY: the state was saved; all exceptions are masked.
+    unsafe { asm!("fninit", "ldmxcsr [{}]", in(reg) &mxcsr, options(nostack)) };
+}
+
 /// Sets or clears CR0.TS.
 pub fn set_task_switched(on: bool) {
     let cr0 = read_cr0();

@@ -12,6 +12,8 @@ pub const CPU_AREA: u64 = 0xffff_8200_0000_0000;
 pub const CPU_AREA_STRIDE: u64 = 0x20_0000;
 /// Device registers (in slot 260, behind all CPUs).
 pub const MMIO_START: u64 = 0xffff_8201_0000_0000;
+/// A linear framebuffer (in slot 260, behind device registers).
+pub const SCREEN_START: u64 = 0xffff_8202_0000_0000;
 /// The image: linear = this + physical (slot 261).
 pub const IMAGE_BASE: u64 = 0xffff_82d0_4000_0000;
 /// Where the image is loaded (ferroxen.lds, HV_PHYS).

@@ -5,8 +5,10 @@
 
 pub mod acpi;
 pub mod bootinfo;
+pub mod efi;
 pub mod instructions;
 pub mod layout;
+pub mod screen;
 
 #[cfg(target_os = "none")]
 pub mod apic;

@@ -11,6 +11,8 @@ pub const W: u64 = 1 << 1;
 pub const USER: u64 = 1 << 2;
 /// Uncached (PWT and PCD).
 pub const UNCACHED: u64 = 1 << 3 | 1 << 4;
+/// Write-combining, in a 4 KiB entry: the fifth of the page attribute table as guests are told it is.
+pub const WRITE_COMBINING: u64 = 1 << 7;
 /// A large page.
 pub const PS: u64 = 1 << 7;
 /// Stays over a load of CR3.
@@ -52,8 +54,8 @@ pub fn root_entry(index: usize) -> u64 {
     unsafe { table.add(index & 511).read_volatile() }
 }
 
-fn slot(va: u64, level: u32, take: Option<TakePage<'_>>) -> Option<*mut u64> {
-    let mut table = direct::<u64>(root());
+fn slot(root: u64, va: u64, level: u32, take: Option<TakePage<'_>>) -> Option<*mut u64> {
+    let mut table = direct::<u64>(root);
     let mut take = take;
     for depth in (level..=4).rev() {
         let index = (va >> (12 + 9 * (depth - 1))) as usize & 511;
@@ -80,6 +82,11 @@ fn slot(va: u64, level: u32, take: Option<TakePage<'_>>) -> Option<*mut u64> {
 
 /// Maps `len` bytes with the largest pages that fit, up to `largest` bytes each (4 KiB, 2 MiB, 1 GiB).
 pub fn map(va: u64, physical: u64, len: u64, flags: u64, largest: u64, take: TakePage<'_>) {
+    map_in(root(), va, physical, len, flags, largest, take);
+}
+
+/// [`map`] in other tables than the hypervisor's own.
+pub fn map_in(root: u64, va: u64, physical: u64, len: u64, flags: u64, largest: u64, take: TakePage<'_>) {
     let (mut va, mut pa, mut left) = (va, physical, len.next_multiple_of(4096));
     let flags = flags & NX_MASK.load(Ordering::Relaxed);
     while left > 0 {
@@ -87,7 +94,7 @@ pub fn map(va: u64, physical: u64, len: u64, flags: u64, largest: u64, take: Tak
             .into_iter()
             .find(|&(_, size)| size <= largest.max(4096) && left >= size && va % size == 0 && pa % size == 0)
             .unwrap_or((1, 4096));
-        let entry = slot(va, level, Some(&mut *take)).expect("tables are made on the way");
+        let entry = slot(root, va, level, Some(&mut *take)).expect("tables are made on the way");
         let large = if level > 1 { PS } else { 0 };
         // SAFETY: an entry of our own tables.
         unsafe { entry.write_volatile(pa | flags | large) };
@@ -99,7 +106,7 @@ pub fn map(va: u64, physical: u64, len: u64, flags: u64, largest: u64, take: Tak
 
 /// Changes one 4 KiB entry that [`map`] made the tables for; the caller flushes.
 pub fn set(va: u64, entry: u64) {
-    if let Some(slot) = slot(va, 1, None) {
+    if let Some(slot) = slot(root(), va, 1, None) {
         // SAFETY: an entry of our own tables.
         unsafe { slot.write_volatile(entry & NX_MASK.load(Ordering::Relaxed)) };
     }
@@ -108,6 +115,6 @@ pub fn set(va: u64, entry: u64) {
 /// Makes the tables for 4 KiB pages of this range, with nothing present.
 pub fn reserve(va: u64, len: u64, take: TakePage<'_>) {
     for at in (va..va + len).step_by(4096) {
-        let _ = slot(at, 1, Some(&mut *take));
+        let _ = slot(root(), at, 1, Some(&mut *take));
     }
 }
