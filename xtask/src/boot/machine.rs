@@ -5,7 +5,7 @@ use std::process::Command;
 
 use clap::ValueEnum;
 
-use crate::setup::Qemu;
+use crate::setup::{Ovmf, Qemu};
 
 /// QEMU's chipset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -45,6 +45,27 @@ pub enum Console {
     Piped,
 }
 
+/// What a machine starts.
+#[derive(Debug, Clone)]
+pub enum Start {
+    /// QEMU itself loads it.
+    Kernel {
+        /// What `-kernel` loads.
+        kernel: PathBuf,
+        /// Its command line.
+        append: String,
+        /// `-initrd` as QEMU reads it: modules with their command lines, separated by `,`.
+        initrd: Option<String>,
+    },
+    /// A boot loader on a CD does.
+    Cd {
+        /// The image.
+        image: PathBuf,
+        /// UEFI instead of a BIOS, with its variables in this (writable) file.
+        uefi: Option<(Ovmf, PathBuf)>,
+    },
+}
+
 /// Everything QEMU is told.
 #[derive(Debug, Clone)]
 pub struct Machine {
@@ -60,12 +81,8 @@ pub struct Machine {
     pub gdb: bool,
     /// QEMU's `-cpu`.
     pub cpu: String,
-    /// What `-kernel` loads.
-    pub kernel: PathBuf,
-    /// Its command line.
-    pub append: String,
-    /// `-initrd` as QEMU reads it: modules with their command lines, separated by `,`.
-    pub initrd: Option<String>,
+    /// What is started, and how.
+    pub start: Start,
     /// Disks, in the order in which they are found.
     pub disks: Vec<Disk>,
     /// A user-mode network with this model of card.
@@ -125,9 +142,25 @@ impl Machine {
             };
             cmd.args(["-device", &device]);
         }
-        cmd.arg("-kernel").arg(&self.kernel).args(["-append", &self.append]);
-        if let Some(initrd) = &self.initrd {
-            cmd.args(["-initrd", initrd]);
+        match &self.start {
+            Start::Kernel { kernel, append, initrd } => {
+                cmd.arg("-kernel").arg(kernel).args(["-append", append]);
+                if let Some(initrd) = initrd {
+                    cmd.args(["-initrd", initrd]);
+                }
+            }
+            Start::Cd { image, uefi } => {
+                let drive = |file: &Path| file.to_string_lossy().replace(',', ",,");
+                if let Some((ovmf, variables)) = uefi {
+                    let code = drive(&ovmf.code);
+                    cmd.args(["-drive", &format!("if=pflash,unit=0,format=raw,readonly=on,file={code}")]);
+                    let variables = drive(variables);
+                    cmd.args(["-drive", &format!("if=pflash,unit=1,format=raw,file={variables}")]);
+                }
+                cmd.args(["-drive", &format!("if=none,id=cd,format=raw,readonly=on,file={}", drive(image))]);
+                // Firmware reads a SCSI CD much faster than one on IDE.
+                cmd.args(["-device", "virtio-scsi-pci,id=scsi", "-device", "scsi-cd,drive=cd,bus=scsi.0,bootindex=0"]);
+            }
         }
         cmd.args(&self.more);
         cmd

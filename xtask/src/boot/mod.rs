@@ -1,5 +1,6 @@
 //! `./x boot`: one machine, from set-up to its end.
 
+mod loader;
 mod machine;
 mod symbols;
 mod watch;
@@ -13,8 +14,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+pub use self::loader::Via;
+use self::loader::{Module, Plan};
 pub use self::machine::{Bus, Chipset};
-use self::machine::{Console, Disk, Machine, default_cpu};
+use self::machine::{Console, Disk, Machine, Start, default_cpu};
 pub use self::symbols::Symbols;
 pub use self::watch::{End, Outcome, Show};
 use crate::initramfs::{self, Contents, Orders};
@@ -64,6 +67,9 @@ pub struct BootArgs {
     /// ferroxen, xen (Debian's 4.17), none (bare kernel), or a file
     #[arg(long, default_value = "ferroxen", value_name = "ferroxen|xen|none|PATH")]
     pub hypervisor: Hypervisor,
+    /// Who loads it: QEMU (Multiboot 1), QEMU by PVH, or GRUB on a CD
+    #[arg(long, value_enum, default_value = "qemu")]
+    pub via: Via,
     /// dom0's kernel: 6.1, 6.12, 5.10 (Debian's), or a file
     #[arg(long, default_value = "6.1", value_name = "VERSION|FILE")]
     pub kernel: KernelChoice,
@@ -139,6 +145,7 @@ impl Default for BootArgs {
     fn default() -> Self {
         Self {
             hypervisor: Hypervisor::Ferroxen,
+            via: Via::Qemu,
             kernel: KernelChoice::Debian61,
             uncompressed: false,
             machine: Chipset::Pc,
@@ -262,8 +269,10 @@ fn prepare(paths: &Paths, args: &BootArgs, console: Console) -> Result<Prepared>
         ui::note("with --icount, several CPUs share one thread");
     }
     for (option, value) in [("--dom0-cmdline", &args.dom0_cmdline)] {
-        if value.contains(',') {
-            bail!("{option} may not contain a comma: QEMU's -initrd separates modules with it");
+        if value.contains(',') && matches!(args.via, Via::Qemu | Via::Pvh) {
+            bail!(
+                "{option} may not contain a comma: QEMU's -initrd separates modules with it (with --via grub-... it may)"
+            );
         }
     }
     let qemu = Qemu::find(paths)?;
@@ -287,9 +296,7 @@ fn prepare(paths: &Paths, args: &BootArgs, console: Console) -> Result<Prepared>
         icount: args.icount,
         gdb: args.gdb,
         cpu: args.cpu.clone().unwrap_or_else(|| default_cpu(args.icount).to_owned()),
-        kernel: PathBuf::new(),
-        append: String::new(),
-        initrd: None,
+        start: Start::Kernel { kernel: PathBuf::new(), append: String::new(), initrd: None },
         disks: Vec::new(),
         nic: args.nic.clone(),
         more: args.qemu.clone(),
@@ -300,36 +307,39 @@ fn prepare(paths: &Paths, args: &BootArgs, console: Console) -> Result<Prepared>
         let file = fs::canonicalize(disk).with_context(|| format!("no disk image {}", disk.display()))?;
         machine.disks.push(Disk { file, bus: Bus::Virtio });
     }
-    let linux = match &args.guest {
+    let (linux, modules) = match &args.guest {
         Some(guest) => {
             if hypervisor.is_none() {
                 bail!("--guest needs a hypervisor: --hypervisor ferroxen or xen");
             }
             dir.link(guest, "guest")?;
             // A power off by dom0 alone only halts a machine without ACPI tables for it; a reset ends QEMU.
-            machine.initrd = Some(options(&["guest end=reboot", &args.dom0_cmdline]));
-            None
+            let options = options(&["end=reboot", &args.dom0_cmdline]);
+            (None, vec![Module { file: "guest", options }])
         }
-        None => Some(linux(paths, args, &dir)?),
+        None => {
+            let options = options(&["console=hvc0 loglevel=7", &args.dom0_cmdline]);
+            let kernel = linux(paths, args, &dir)?;
+            let initrd = Module { file: "initrd", options: String::new() };
+            (Some(kernel), vec![Module { file: "vmlinuz", options }, initrd])
+        }
     };
     if let (Some(bus), Some(kernel)) = (args.rootfs, &linux) {
         machine.disks.insert(0, Disk { file: rootfs::image(paths, kernel)?, bus });
     }
-    let dom0_options = options(&["loglevel=7", &args.dom0_cmdline]);
-    match hypervisor {
+    let bare = dir.path.join("vmlinuz");
+    let plan = match &hypervisor {
         Some(file) => {
-            machine.kernel = file;
-            machine.append = options(&[&xen_options(args, cpus), &args.cmdline]);
-            if linux.is_some() {
-                machine.initrd = Some(format!("vmlinuz console=hvc0 {dom0_options},initrd"));
-            }
+            let options = options(&[&xen_options(args, cpus), &args.cmdline]);
+            Plan { kernel: file, hypervisor: true, options, modules }
         }
         None => {
-            machine.kernel = dir.path.join("vmlinuz");
-            machine.append = options(&["console=ttyS0,115200", &dom0_options]);
-            machine.initrd = Some("initrd".to_owned());
+            let options = options(&["console=ttyS0,115200 loglevel=7", &args.dom0_cmdline]);
+            let modules = modules.into_iter().skip(1).collect();
+            Plan { kernel: &bare, hypervisor: false, options, modules }
         }
-    }
+    };
+    machine.start = args.via.start(paths, plan, &dir.path)?;
     let command = machine.command(&qemu, &dir.path);
     Ok(Prepared { command, log, _dir: dir })
 }

@@ -58,6 +58,7 @@ const OTHERS: &[&str] = &[
     "i2c-piix4",
     "msr",
     "cpuid",
+    "efivarfs",
 ];
 
 /// One module file with what its `.modinfo` says.

@@ -3,11 +3,13 @@
 //! The Rust toolchain is not here, because xtask is built with it: see `xtask/toolchain.sh`.
 
 mod archive;
+mod grub;
 mod parts;
 mod qemu;
 mod system;
 
 pub use archive::bookworm_sources;
+pub use grub::{Firmware, Grub, Ovmf};
 pub use parts::{Kernel, KernelChoice, Parts};
 pub use qemu::Qemu;
 pub use system::{as_root, ensure_rootfs_packages, ensure_test_packages};

@@ -107,7 +107,7 @@ impl Qemu {
 }
 
 /// The library folders of an unpacked root, those with a `.so` only.
-fn library_path(root: &Path) -> std::ffi::OsString {
+pub(super) fn library_path(root: &Path) -> std::ffi::OsString {
     let base = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"].map(|dir| root.join(dir));
     let mut dirs: Vec<PathBuf> = base.to_vec();
     for dir in &base {

@@ -1,6 +1,6 @@
 //! The boots that a test run makes: chosen pairwise over hypervisor, kernel, machine, CPUs, memory.
 
-use crate::boot::{Bus, Chipset};
+use crate::boot::{Bus, Chipset, Via};
 
 /// How a boot has to end.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +20,8 @@ pub struct Boot {
     pub name: &'static str,
     /// As `--hypervisor`.
     pub hypervisor: &'static str,
+    /// As `--via`.
+    pub via: Via,
     /// As `--kernel`.
     pub kernel: &'static str,
     /// The kernel is unpacked on the host.
@@ -51,6 +53,7 @@ pub struct Boot {
 const PLAIN: Boot = Boot {
     name: "",
     hypervisor: "ferroxen",
+    via: Via::Qemu,
     kernel: "6.1",
     uncompressed: true,
     machine: Chipset::Pc,
@@ -82,6 +85,16 @@ const MULTI_USER: &str = "set -e; cat /sys/hypervisor/type; timeout 120 systemct
      dd if=/dev/urandom of=/var/tmp/f bs=64k count=64 2>/dev/null; sum=$(md5sum </var/tmp/f); \
      sync; echo 3 >/proc/sys/vm/drop_caches; [ \"$sum\" = \"$(md5sum </var/tmp/f)\" ]; echo the disk keeps; \
      ! dmesg | grep -E 'Oops|BUG:|WARNING:'; echo no oops; grep xen-pirq /proc/interrupts | sort";
+
+/// What was on the screen when dom0 took it, and that it did.
+const SCREEN: &str = "fold -w 80 /dev/vcs1 | sed 's/^(XEN)/seen:/'; dmesg | grep Console:";
+
+/// Tables, a variable that the firmware keeps, no fault.
+const UEFI: &str = "set -e; cat /proc/fb; cat /sys/firmware/efi/systab; modprobe efivarfs; \
+     d=/sys/firmware/efi/efivars; mount -t efivarfs efivarfs $d; \
+     v=$d/Ferroxen-f3e8a1c4-5b0d-4f6e-9d2a-66e1b0c0ffee; printf '\\7\\0\\0\\0hello' >/tmp/v; cat /tmp/v >$v; \
+     umount $d; mount -t efivarfs efivarfs $d; echo told: $(tail -c 5 $v); \
+     ! dmesg | grep -E 'Oops|BUG:|WARNING:'; echo no oops";
 
 /// The table.
 pub const BOOTS: &[Boot] = &[
@@ -178,6 +191,55 @@ pub const BOOTS: &[Boot] = &[
         name: "a_panic_of_dom0_is_told",
         exec: "echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger; sleep 60",
         expect: Expect::Console("Domain 0 crashed: rebooting machine"),
+        full: true,
+        ..PLAIN
+    },
+    Boot {
+        name: "grub_on_a_bios_boots_dom0_with_a_framebuffer",
+        via: Via::GrubBios,
+        cpus: 2,
+        cmdline: "console=com1,vga",
+        dom0_cmdline: "quiet some,commas",
+        exec: "cat /proc/cmdline /proc/fb /sys/hypervisor/type",
+        expect: Expect::Output(&["console=hvc0 loglevel=7 quiet some,commas", "0 VESA VGA", "xen"]),
+        full: true,
+        ..PLAIN
+    },
+    Boot {
+        name: "grub_multiboot_1_boots_dom0_which_takes_over_the_text_screen",
+        via: Via::GrubMultiboot,
+        machine: Chipset::Q35,
+        cmdline: "console=com1,vga",
+        dom0_cmdline: "loglevel=1",
+        exec: SCREEN,
+        expect: Expect::Output(&["seen: Booted by multiboot", "colour VGA+ 80x25"]),
+        full: true,
+        ..PLAIN
+    },
+    Boot {
+        name: "grub_on_uefi_boots_dom0_with_runtime_services",
+        via: Via::GrubUefi,
+        machine: Chipset::Q35,
+        cpus: 2,
+        cmdline: "console=com1,vga vga=keep",
+        exec: UEFI,
+        expect: Expect::Output(&["0 EFI VGA", "ACPI20=0x", "told: hello", "no oops"]),
+        full: true,
+        ..PLAIN
+    },
+    Boot {
+        name: "pvh_entry_boots_dom0_as_far_as_a_kernel_without_initrd_goes",
+        via: Via::Pvh,
+        expect: Expect::Console("VFS: Unable to mount root fs on"),
+        full: true,
+        ..PLAIN
+    },
+    Boot {
+        name: "the_screen_shows_the_hypervisors_lines_until_dom0_takes_it",
+        cmdline: "console=com1,vga",
+        dom0_cmdline: "loglevel=1",
+        exec: SCREEN,
+        expect: Expect::Output(&["seen: Booted by multiboot", "colour VGA+ 80x25"]),
         full: true,
         ..PLAIN
     },

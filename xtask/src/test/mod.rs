@@ -131,6 +131,7 @@ fn run_boots(paths: &Paths, chosen: &[&Boot], built: Result<&Path, &String>, tal
 fn arguments(paths: &Paths, test: &Boot) -> BootArgs {
     BootArgs {
         hypervisor: parsed(test.hypervisor),
+        via: test.via,
         kernel: parsed(test.kernel),
         uncompressed: test.uncompressed,
         machine: test.machine,
