@@ -13,18 +13,23 @@ pub fn futex_ping_pong(run: Run) -> u64 {
     // SAFETY: the area is a page that stays mapped; it is used as two atomics only.
     let (there, back) = unsafe { (&*area.cast::<AtomicU32>(), &*area.add(64).cast::<AtomicU32>()) };
     let child = sys::fork(|| {
-        for round in 0..run.rounds {
-            await_number(there, round + 1);
-            back.store(round + 1, Ordering::SeqCst);
+        for number in 1..run.rounds + 2 {
+            await_number(there, number);
+            back.store(number, Ordering::SeqCst);
             sys::futex_wake(back);
         }
         sys::exit_now(0)
     });
-    let start = run.begin();
-    for round in 0..run.rounds {
-        there.store(round + 1, Ordering::SeqCst);
+    let exchange = |number| {
+        there.store(number, Ordering::SeqCst);
         sys::futex_wake(there);
-        await_number(back, round + 1);
+        await_number(back, number);
+    };
+    // The first exchange waits for the child to begin.
+    exchange(1);
+    let start = run.begin();
+    for number in 2..run.rounds + 2 {
+        exchange(number);
     }
     let time = start.end();
     check("waitpid", sys::wait(child));
@@ -74,20 +79,23 @@ pub fn switch(run: Run, pages: usize) -> u64 {
     let work = || (0..pages).for_each(|page| sys::touch(area, page * PAGE));
     work();
     let child = sys::fork(|| {
-        work();
-        for _ in 0..run.rounds {
+        for _ in 0..run.rounds + 1 {
             sys::read_byte(there.0);
             work();
             sys::write_byte(back.1);
         }
         sys::exit_now(0)
     });
-    work();
-    let start = run.begin();
-    for _ in 0..run.rounds {
+    let exchange = || {
         sys::write_byte(there.1);
         sys::read_byte(back.0);
         work();
+    };
+    // The first exchange gives each process its own copy of the pages.
+    exchange();
+    let start = run.begin();
+    for _ in 0..run.rounds {
+        exchange();
     }
     let time = start.end();
     check("waitpid", sys::wait(child));

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::ValueEnum;
+use ferroxen_lab::host::{Replay, qemu_path};
 
 use crate::setup::{Ovmf, Qemu};
 
@@ -77,6 +78,8 @@ pub struct Machine {
     pub memory: u32,
     /// Count instructions: one is one nanosecond of guest time.
     pub icount: bool,
+    /// Record or replay.
+    pub replay: Option<Replay>,
     /// Wait for a debugger on TCP port 1234.
     pub gdb: bool,
     /// QEMU's `-cpu`.
@@ -118,8 +121,20 @@ impl Machine {
                 cmd.args(["-serial", "stdio", "-monitor", "none"]);
             }
         }
-        if self.icount {
-            cmd.args(["-icount", "shift=0,sleep=off"]);
+        match &self.replay {
+            Some(replay) => {
+                let mode = if replay.record { "record" } else { "replay" };
+                let mut icount = format!("shift=7,rr={mode},rrfile={}", qemu_path(&replay.file));
+                if let Some(image) = &replay.snapshot {
+                    icount += ",rrsnapshot=init";
+                    cmd.args(["-drive", &format!("file={},format=qcow2,if=none,id=rr", qemu_path(image))]);
+                }
+                cmd.args(["-icount", &icount]);
+            }
+            None if self.icount => {
+                cmd.args(["-icount", "shift=0,sleep=off"]);
+            }
+            None => {}
         }
         if self.gdb {
             cmd.args(["-gdb", "tcp:127.0.0.1:1234", "-S"]);
@@ -129,15 +144,24 @@ impl Machine {
             Some(model) => cmd.args(["-netdev", "user,id=net0", "-device", &format!("{model},netdev=net0")]),
             None => cmd.args(["-nic", "none"]),
         };
+        if self.nic.is_some() && self.replay.is_some() {
+            cmd.args(["-object", "filter-replay,id=replay,netdev=net0"]);
+        }
         for (number, disk) in self.disks.iter().enumerate() {
             let file = disk.file.to_string_lossy().replace(',', ",,");
             cmd.args(["-drive", &format!("file={file},format=raw,if=none,id=disk{number},snapshot=on")]);
+            let drive = if self.replay.is_some() {
+                cmd.args(["-drive", &format!("driver=blkreplay,if=none,image=disk{number},id=replayed{number}")]);
+                format!("replayed{number}")
+            } else {
+                format!("disk{number}")
+            };
             let device = match (disk.bus, self.chipset) {
-                (Bus::Virtio, _) => format!("virtio-blk-pci,drive=disk{number}"),
-                (Bus::Ahci, Chipset::Q35) | (Bus::Ide, _) => format!("ide-hd,drive=disk{number}"),
+                (Bus::Virtio, _) => format!("virtio-blk-pci,drive={drive}"),
+                (Bus::Ahci, Chipset::Q35) | (Bus::Ide, _) => format!("ide-hd,drive={drive}"),
                 (Bus::Ahci, Chipset::Pc) => {
                     cmd.args(["-device", &format!("ahci,id=ahci{number}")]);
-                    format!("ide-hd,drive=disk{number},bus=ahci{number}.0")
+                    format!("ide-hd,drive={drive},bus=ahci{number}.0")
                 }
             };
             cmd.args(["-device", &device]);

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use ferroxen_lab::host::Replay;
 
 pub use self::loader::Via;
 use self::loader::{Module, Plan};
@@ -139,6 +140,9 @@ pub struct BootArgs {
     /// Print QEMU's command line and stop
     #[arg(long)]
     pub dry_run: bool,
+    /// Record or replay; for the lab
+    #[arg(skip)]
+    pub replay: Option<Replay>,
 }
 
 impl Default for BootArgs {
@@ -169,6 +173,7 @@ impl Default for BootArgs {
             verbose: false,
             fxbench: false,
             dry_run: false,
+            replay: None,
         }
     }
 }
@@ -195,8 +200,17 @@ pub fn quiet(paths: &Paths, args: &BootArgs) -> Result<Outcome> {
     finish(prepare(paths, args, Console::Piped)?, args.timeout, Show::Nothing)
 }
 
+/// The command of a machine whose console is its standard streams, and the files that it needs while it runs.
+pub fn command(paths: &Paths, args: &BootArgs) -> Result<(Command, Scratch)> {
+    let prepared = prepare(paths, args, Console::Piped)?;
+    Ok((prepared.command, prepared.dir))
+}
+
 fn finish(prepared: Prepared, timeout: u64, show: Show) -> Result<Outcome> {
-    watch::watch(prepared.command, Duration::from_secs(timeout), &prepared.log, show)
+    let Prepared { command, log, dir } = prepared;
+    let outcome = watch::watch(command, Duration::from_secs(timeout), &log, show);
+    drop(dir);
+    outcome
 }
 
 /// Says how a machine without a terminal ended, and turns that into an exit status.
@@ -260,7 +274,8 @@ fn interact(mut prepared: Prepared, args: &BootArgs) -> Result<i32> {
 struct Prepared {
     command: Command,
     log: PathBuf,
-    _dir: Scratch,
+    /// Held until the machine has ended.
+    dir: Scratch,
 }
 
 fn prepare(paths: &Paths, args: &BootArgs, console: Console) -> Result<Prepared> {
@@ -294,8 +309,9 @@ fn prepare(paths: &Paths, args: &BootArgs, console: Console) -> Result<Prepared>
         cpus,
         memory: args.memory,
         icount: args.icount,
+        replay: args.replay.clone(),
         gdb: args.gdb,
-        cpu: args.cpu.clone().unwrap_or_else(|| default_cpu(args.icount).to_owned()),
+        cpu: args.cpu.clone().unwrap_or_else(|| default_cpu(args.icount || args.replay.is_some()).to_owned()),
         start: Start::Kernel { kernel: PathBuf::new(), append: String::new(), initrd: None },
         disks: Vec::new(),
         nic: args.nic.clone(),
@@ -341,7 +357,7 @@ fn prepare(paths: &Paths, args: &BootArgs, console: Console) -> Result<Prepared>
     };
     machine.start = args.via.start(paths, plan, &dir.path)?;
     let command = machine.command(&qemu, &dir.path);
-    Ok(Prepared { command, log, _dir: dir })
+    Ok(Prepared { command, log, dir })
 }
 
 /// Puts kernel and initrd into `dir`.
@@ -400,7 +416,7 @@ fn terminal_size() -> Option<(u16, u16)> {
 }
 
 /// A folder for one boot, with names that QEMU's `-initrd` can hold (no comma, no blank).
-struct Scratch {
+pub struct Scratch {
     path: PathBuf,
 }
 
