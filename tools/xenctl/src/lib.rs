@@ -1,0 +1,19 @@
+//! What a toolstack asks the hypervisor for, as typed calls. Interface versions are those of Xen 4.17 (0x15).
+//!
+//! Everything goes through `xen_call::Hypercalls`: the hypervisor below this machine, or the one in a process.
+#![forbid(unsafe_code)]
+
+mod call;
+mod domain;
+mod error;
+mod memory;
+mod system;
+mod vcpu;
+
+pub use call::Xen;
+pub use domain::{CreateDomain, DomainInfo};
+pub use error::{Error, Result};
+pub use system::{CpuTopology, NodeMemory, SystemInfo, VersionInfo};
+pub use vcpu::{CpuSet, VcpuInfo};
+pub use xen_abi::Errno;
+pub use xen_call::{Buffer, ForeignMap, Hypercalls, RingMemory};
