@@ -3,10 +3,10 @@
 use crate::call::list;
 use crate::{Error, Result, Xen};
 use xen_abi::domctl::*;
-use xen_abi::event_channel::{EVTCHNOP_alloc_unbound, EvtchnAllocUnbound};
+use xen_abi::event_channel::{EVTCHNOP_alloc_unbound, EVTCHNOP_status, EvtchnAllocUnbound, EvtchnBinding, EvtchnStatus};
 use xen_abi::sched::{SCHEDOP_remote_shutdown, SchedRemoteShutdown};
 use xen_abi::sysctl::{XEN_SYSCTL_getdomaininfolist, XenSysctlGetdomaininfolist};
-use xen_abi::xen::{__HYPERVISOR_event_channel_op, __HYPERVISOR_sched_op, DOMID_FIRST_RESERVED};
+use xen_abi::xen::{__HYPERVISOR_event_channel_op, __HYPERVISOR_sched_op, DOMID_FIRST_RESERVED, DOMID_SELF};
 use xen_abi::{Errno, GuestPtr, member};
 use xen_call::{Buffer as _, Hypercalls};
 
@@ -243,6 +243,17 @@ impl<H: Hypercalls> Xen<H> {
         self.with(__HYPERVISOR_event_channel_op, &[EVTCHNOP_alloc_unbound.into()], &mut arg)
             .map_err(|errno| Error { what: "open an event channel", domid: Some(domid), errno })?;
         Ok(arg.port)
+    }
+
+    /// What a port of this domain is bound to.
+    ///
+    /// # Errors
+    /// `EINVAL`: there is no such port; the hypervisor's.
+    pub fn event_channel(&self, port: u32) -> Result<EvtchnBinding> {
+        let failed = |errno| Error { what: "look at an event channel", domid: None, errno };
+        let mut arg = EvtchnStatus { dom: DOMID_SELF, port, ..Default::default() };
+        self.with(__HYPERVISOR_event_channel_op, &[EVTCHNOP_status.into()], &mut arg).map_err(failed)?;
+        arg.decode().ok_or(failed(Errno::EINVAL))
     }
 
     /// Sends it an NMI.

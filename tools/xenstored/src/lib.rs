@@ -17,3 +17,4 @@ pub mod state;
 pub mod supervisor;
 pub mod throttle;
 pub mod tree;
+pub mod xen;

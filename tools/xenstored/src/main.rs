@@ -5,10 +5,11 @@ use clap::Parser;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use xenstored::daemon::{self, Daemon};
-use xenstored::rings::NoDomains;
+use xenstored::rings::{DomainTransport, NoDomains};
 use xenstored::state::{QuotaKind, Quotas};
 use xenstored::supervisor;
 use xenstored::throttle::Limits;
+use xenstored::xen::XenDomains;
 
 /// The XenStore daemon. Exit codes: 0 ended by a signal, 1 failed, 2 usage.
 #[derive(Parser, Debug)]
@@ -35,6 +36,9 @@ struct Args {
     /// Do not connect the control domain's ring (as Xen's daemon; ours finds out by itself).
     #[arg(short = 'D', long)]
     no_domain_init: bool,
+    /// Serve only the socket, even where there is a hypervisor.
+    #[arg(long)]
+    no_domains: bool,
     /// Stay in the foreground (as Xen's daemon; ours always does).
     #[arg(short = 'N', long)]
     no_fork: bool,
@@ -85,8 +89,21 @@ fn run(args: Args) -> anyhow::Result<()> {
         None
     };
     let config = daemon::Config { run_dir: args.run_dir, state_dir, quotas, limits, pid_file: args.pid_file };
-    let mut daemon = Daemon::new(&config, control, NoDomains)?;
-    if args.kept {
+    let domains = if args.no_domains { None } else { XenDomains::open()? };
+    match domains {
+        Some(domains) => serve(&config, control, domains),
+        None => serve(&config, control, NoDomains),
+    }
+}
+
+fn serve<T: DomainTransport>(
+    config: &daemon::Config,
+    control: Option<std::os::fd::OwnedFd>,
+    domains: T,
+) -> anyhow::Result<()> {
+    let kept = control.is_some();
+    let mut daemon = Daemon::new(config, control, domains)?;
+    if kept {
         // The supervisor starts the program again, which may be a new version by then.
         signal_hook::flag::register(signal_hook::consts::SIGTERM, daemon.hand_over_flag())
             .context("cannot catch signals")?;
