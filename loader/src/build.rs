@@ -1,7 +1,7 @@
 //! Where everything of a new 64-bit PV domain lies in its first mapping (xen.h, "Start-of-day memory layout").
 //!
 //! From `virt_base`: the kernel at its place, the initrd (unless the kernel takes it unmapped), the p2m list (unless the
-//! kernel names an address for it), start info, page tables, the boot stack; then at least 512 KiB of room, up to a
+//! kernel names an address for it), start info, a domU's rings, page tables, the boot stack; then at least 512 KiB of room, up to a
 //! multiple of 4 MiB. Unmapped parts follow by pseudo-physical frame: the p2m list's frames, then the initrd's.
 
 use crate::elf::PvLayout;
@@ -49,6 +49,8 @@ pub struct DomainLayout {
     pub p2m_apart: bool,
     /// Virtual address of the start-info page.
     pub start_info: u64,
+    /// Virtual address of the first ring page (xenstore's, then the console's), if there are any.
+    pub rings: u64,
     /// Page tables: virtual address of the first, which is the root.
     pub tables: u64,
     /// How many.
@@ -89,13 +91,33 @@ impl DomainLayout {
         frames: u64,
         initrd_bytes: u64,
     ) -> Result<DomainLayout, LayoutError> {
+        Self::with_rings(kernel, takes_unmapped_initrd, frames, initrd_bytes, 0)
+    }
+
+    /// The same with `rings` pages between start info and page tables.
+    ///
+    /// # Errors
+    /// [`LayoutError`].
+    pub fn with_rings(
+        kernel: &PvLayout,
+        takes_unmapped_initrd: bool,
+        frames: u64,
+        initrd_bytes: u64,
+        rings: u64,
+    ) -> Result<DomainLayout, LayoutError> {
         let (layout, used) =
-            Self::place(kernel, takes_unmapped_initrd, frames, initrd_bytes).ok_or(LayoutError::NoRoom)?;
+            Self::place(kernel, takes_unmapped_initrd, frames, initrd_bytes, rings).ok_or(LayoutError::NoRoom)?;
         if used > frames { Err(LayoutError::TooSmall(used)) } else { Ok(layout) }
     }
 
     /// The layout, and how many frames it uses.
-    fn place(kernel: &PvLayout, takes_unmapped: bool, frames: u64, initrd_bytes: u64) -> Option<(DomainLayout, u64)> {
+    fn place(
+        kernel: &PvLayout,
+        takes_unmapped: bool,
+        frames: u64,
+        initrd_bytes: u64,
+        rings: u64,
+    ) -> Option<(DomainLayout, u64)> {
         let base = kernel.virt_base;
         let initrd_frames = initrd_bytes.div_ceil(PAGE);
         let p2m_frames = frames.checked_mul(8)?.div_ceil(PAGE);
@@ -118,7 +140,8 @@ impl DomainLayout {
             }
         };
         let start_info = next;
-        let tables = after(next, 1)?;
+        let rings_at = after(next, 1)?;
+        let tables = after(rings_at, rings)?;
         let apart = if p2m_apart { tables_for(Span { start: p2m, end: after(p2m, p2m_frames)? })? } else { 0 };
         // The tables are inside what they map: grow until it fits.
         let mut table_count: u64 = 1;
@@ -150,6 +173,7 @@ impl DomainLayout {
             p2m_pfn,
             p2m_apart,
             start_info,
+            rings: rings_at,
             tables,
             table_count,
             stack_end,
@@ -214,6 +238,12 @@ mod tests {
         assert_eq!(layout.initrd_pfn.start, layout.p2m_pfn.end);
         assert!(layout.is_table(layout.pfn(layout.tables)));
         assert!(!layout.is_table(layout.pfn(layout.start_info)));
+    }
+
+    #[test]
+    fn rings_lie_between_start_info_and_tables() {
+        let layout = DomainLayout::with_rings(&linux(), true, 1 << 18, 0, 2).unwrap();
+        assert_eq!((layout.rings, layout.tables), (layout.start_info + 4096, layout.start_info + 3 * 4096));
     }
 
     #[test]
