@@ -13,9 +13,11 @@ mod initramfs;
 mod kallsyms;
 mod kernel_image;
 mod lab;
+mod own_tools;
 mod paths;
 mod process;
 mod rootfs;
+mod run;
 mod setup;
 mod test;
 mod ui;
@@ -35,8 +37,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Set up, build, boot into a dom0 shell
-    Run(Box<boot::BootArgs>),
+    /// Set up, build, boot dom0, start guests, give a shell in dom0
+    Run(Box<run::RunArgs>),
     /// Run the tests: on this machine, then in machines
     Test(test::TestArgs),
     /// Build the hypervisor into dist/
@@ -60,7 +62,8 @@ enum Task {
 fn main() {
     let cli = Cli::parse();
     let result = Paths::find().and_then(|paths| match &cli.command {
-        Task::Run(args) | Task::Boot(args) => boot::main(&paths, args),
+        Task::Run(args) => run::main(&paths, args),
+        Task::Boot(args) => boot::main(&paths, args),
         Task::Test(args) => test::main(&paths, args),
         Task::Build(args) => build::main(&paths, args),
         Task::Check(args) => check::main(&paths, args),

@@ -16,6 +16,7 @@ use core::sync::atomic::{AtomicU16, Ordering};
 use ferroxen_sync::Shared;
 use xen_abi::Errno;
 use xen_abi::sched::SHUTDOWN_suspend;
+use xen_abi::xen::VIRQ_DOM_EXC;
 
 /// All state of the hypervisor.
 pub struct Hypervisor<P: Platform> {
@@ -158,6 +159,8 @@ impl<P: Platform> Hypervisor<P> {
         let code = reason.saturating_add(1);
         if dom.shutdown.compare_exchange(0, code, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
             self.pause(dom);
+            // Whoever looks after domains wants to know, whoever ended it.
+            self.notify(evtchn::send_global_virq(self, VIRQ_DOM_EXC));
             let port = dom.toolstack.suspend_port.load(Ordering::Relaxed);
             if u32::from(reason) == SHUTDOWN_suspend
                 && port != 0

@@ -427,3 +427,16 @@ fn small_operations_answer() {
     call(&world, XEN_DOMCTL_resumedomain, id, [0u8; 8]).unwrap();
     assert_eq!(info(&world, id).unwrap().flags, XEN_DOMINF_paused);
 }
+
+#[test]
+fn the_control_domain_is_told_when_a_domain_shuts_down_whoever_ended_it() {
+    let world = world();
+    let (id, _) = built(&world);
+    let port = world
+        .call(0, |ctx| crate::evtchn::bind_virq(ctx.hv, ctx.dom, xen_abi::xen::VIRQ_DOM_EXC, 0).map_err(Stop::from));
+    let port = port.0.unwrap();
+    let pending = || crate::evtchn::is_pending(&world.hv, &world.dom(0), port).unwrap();
+    assert!(!pending());
+    world.hv.shutdown(&world.dom(id), xen_abi::sched::SHUTDOWN_crash as u8);
+    assert!(pending());
+}

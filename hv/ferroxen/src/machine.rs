@@ -418,9 +418,6 @@ pub fn after_shutdown(domain: &Domain) {
     use xen_abi::sched::*;
     let code = domain.shutdown.load(Ordering::SeqCst);
     if domain.id != DomId(0) || code == 0 {
-        if code != 0 {
-            notify(ferroxen_core::evtchn::send_global_virq(hv(), xen_abi::xen::VIRQ_DOM_EXC));
-        }
         return;
     }
     let reason = u32::from(code - 1);

@@ -27,8 +27,7 @@ impl Kernel {
 /// # Errors
 /// [`Error::File`], [`Error::Image`].
 pub fn kernel(path: &Path, cache: Option<&Cache>) -> Result<Kernel, Error> {
-    let bytes =
-        std::fs::read(path).map_err(|source| Error::File { what: "kernel", path: path.to_owned(), source })?;
+    let bytes = std::fs::read(path).map_err(|source| Error::File { what: "kernel", path: path.to_owned(), source })?;
     let bad = |source| Error::Image { path: path.to_owned(), source };
     let image = KernelImage::parse(&bytes).map_err(bad)?;
     if let Some(elf) = image.borrowed() {

@@ -1,10 +1,10 @@
 //! A PV domain, step by step.
 
+use crate::Error;
 use crate::image::Kernel;
 use crate::tables::tables;
-use crate::Error;
-use ferroxen_loader::build::DomainLayout;
 use ferroxen_loader::ElfKernel;
+use ferroxen_loader::build::DomainLayout;
 use std::path::Path;
 use xen_abi::arch_x86::{VGCF_in_kernel, VGCF_online, VcpuGuestContext};
 use xen_abi::grant_table::{GNTTAB_RESERVED_CONSOLE, GNTTAB_RESERVED_XENSTORE};

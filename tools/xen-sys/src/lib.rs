@@ -10,6 +10,7 @@ mod loopdev;
 mod mapping;
 mod net;
 mod privcmd;
+mod ringpage;
 mod xsd;
 
 pub use evtchn::{Bound, EventChannels};
@@ -18,6 +19,7 @@ pub use loopdev::LoopDevice;
 pub use mapping::Mapping;
 pub use net::Interface;
 pub use privcmd::{HypercallBuffer, Privcmd};
+pub use ringpage::RingPage;
 pub use xsd::ControlDomainStore;
 
 use xen_abi::Errno;

@@ -10,10 +10,15 @@ use xen_call::{Buffer, Hypercalls};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// The hypervisor, for a toolstack.
-#[derive(Debug)]
 pub struct Xen<H: Hypercalls> {
     hv: H,
     arg: H::Buffer,
+}
+
+impl<H: Hypercalls> std::fmt::Debug for Xen<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Xen").finish_non_exhaustive()
+    }
 }
 
 /// How often a call that says "again" is made again: a teardown of a large domain says it many times.

@@ -3,7 +3,9 @@
 use crate::call::list;
 use crate::{Error, Result, Xen};
 use xen_abi::domctl::*;
-use xen_abi::event_channel::{EVTCHNOP_alloc_unbound, EVTCHNOP_status, EvtchnAllocUnbound, EvtchnBinding, EvtchnStatus};
+use xen_abi::event_channel::{
+    EVTCHNOP_alloc_unbound, EVTCHNOP_status, EvtchnAllocUnbound, EvtchnBinding, EvtchnStatus,
+};
 use xen_abi::sched::{SCHEDOP_remote_shutdown, SchedRemoteShutdown};
 use xen_abi::sysctl::{XEN_SYSCTL_getdomaininfolist, XenSysctlGetdomaininfolist};
 use xen_abi::xen::{__HYPERVISOR_event_channel_op, __HYPERVISOR_sched_op, DOMID_FIRST_RESERVED, DOMID_SELF};

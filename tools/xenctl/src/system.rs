@@ -41,6 +41,8 @@ pub struct VersionInfo {
     pub compile_date: String,
     /// Bytes of a page.
     pub page_size: u64,
+    /// The linker's number of this build, in hexadecimal.
+    pub build_id: String,
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -140,9 +142,10 @@ impl<H: Hypercalls> Xen<H> {
     pub fn version(&self) -> Result<VersionInfo> {
         let failed = |errno: Errno| Error { what: "ask for the hypervisor's version", domid: None, errno };
         let buffer = self.buffer(4096)?;
-        let ask = |cmd: u32| {
-            self.hypercalls().call(__HYPERVISOR_xen_version, [cmd.into(), buffer.addr(), 0, 0, 0]).map_err(failed)
+        let call = |cmd: u32, at: u64| {
+            self.hypercalls().call(__HYPERVISOR_xen_version, [cmd.into(), at, 0, 0, 0]).map_err(failed)
         };
+        let ask = |cmd: u32| call(cmd, buffer.addr());
         let string = |cmd: u32, len: usize| -> Result<String> {
             buffer.write(0, &vec![0; len]);
             ask(cmd)?;
@@ -150,13 +153,26 @@ impl<H: Hypercalls> Xen<H> {
             buffer.read(0, &mut bytes);
             Ok(text(&bytes))
         };
-        let version = ask(XENVER_version)?;
+        let version = call(XENVER_version, 0)?;
         let mut compile = XenCompileInfo::new_zeroed();
         ask(XENVER_compile_info)?;
         buffer.read(0, compile.as_mut_bytes());
         let mut platform = XenPlatformParameters::new_zeroed();
         ask(XENVER_platform_parameters)?;
         buffer.read(0, platform.as_mut_bytes());
+        // A header with the room behind it; the answer is how much was written.
+        const MOST: u32 = 64;
+        buffer.write(0, &MOST.to_le_bytes());
+        let build_id =
+            match self.hypercalls().call(__HYPERVISOR_xen_version, [XENVER_build_id.into(), buffer.addr(), 0, 0, 0]) {
+                Ok(len) => {
+                    let mut bytes = vec![0; usize::try_from(len.min(MOST.into())).unwrap_or(0)];
+                    buffer.read(4, &mut bytes);
+                    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+                }
+                // It has none.
+                Err(_) => String::new(),
+            };
         let number = |value: u64| u32::try_from(value & 0xffff).unwrap_or(0);
         Ok(VersionInfo {
             version: (number(version >> 16), number(version)),
@@ -169,7 +185,8 @@ impl<H: Hypercalls> Xen<H> {
             compile_by: text(&compile.compile_by),
             compile_domain: text(&compile.compile_domain),
             compile_date: text(&compile.compile_date),
-            page_size: ask(XENVER_pagesize)?,
+            page_size: call(XENVER_pagesize, 0)?,
+            build_id,
         })
     }
 }

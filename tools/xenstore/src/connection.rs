@@ -263,6 +263,13 @@ impl Xenstore {
     }
 }
 
+/// Readable when a message waits; take events with [`Xenstore::next_event`] until there is none before waiting for it.
+impl AsFd for Xenstore {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.link.as_fd()
+    }
+}
+
 impl Access for Xenstore {
     fn call(&mut self, request: &Request<'_>) -> Result<Vec<u8>> {
         self.call_in(0, request)

@@ -7,53 +7,16 @@ use tracing::{info, warn};
 use xen_abi::event_channel::EvtchnBinding;
 use xen_abi::grant_table::GNTTAB_RESERVED_XENSTORE;
 use xen_abi::xen::VIRQ_DOM_EXC;
-use xen_sys::{Bound, ControlDomainStore, EventChannels, GrantDevice, GrantedPage, Mapping, Privcmd};
-use xen_wire::ring::RingMemory;
+use xen_sys::{Bound, ControlDomainStore, EventChannels, GrantDevice, Privcmd, RingPage};
 use xen_wire::xenstore::XsError;
-use xenctl::{Hypercalls as _, Xen};
+use xenctl::Xen;
 
 /// The name under which the supervisor keeps the handle of the event channels.
 const EVENT_HANDLE: &str = "evtchn";
 
-/// A ring page, however it was reached.
-#[derive(Debug)]
-pub enum Page {
-    /// The domain grants it.
-    Granted(GrantedPage),
-    /// By its frame's number, or the control domain's own.
-    Mapped(Mapping),
-}
-
-impl RingMemory for Page {
-    fn load_u32(&self, offset: usize) -> u32 {
-        match self {
-            Page::Granted(page) => page.load_u32(offset),
-            Page::Mapped(page) => page.load_u32(offset),
-        }
-    }
-    fn store_u32(&self, offset: usize, value: u32) {
-        match self {
-            Page::Granted(page) => page.store_u32(offset, value),
-            Page::Mapped(page) => page.store_u32(offset, value),
-        }
-    }
-    fn read(&self, offset: usize, into: &mut [u8]) {
-        match self {
-            Page::Granted(page) => page.read(offset, into),
-            Page::Mapped(page) => page.read(offset, into),
-        }
-    }
-    fn write(&self, offset: usize, from: &[u8]) {
-        match self {
-            Page::Granted(page) => page.write(offset, from),
-            Page::Mapped(page) => page.write(offset, from),
-        }
-    }
-}
-
 #[derive(Debug)]
 struct Connected {
-    page: Page,
+    page: RingPage,
     local: Bound,
     remote_port: u32,
 }
@@ -121,21 +84,16 @@ impl XenDomains {
             .find(|port| self.events.unmask(*port).is_ok())
     }
 
-    fn map(&self, domid: u16, gfn: u64) -> Result<Page, XsError> {
+    fn map(&self, domid: u16, gfn: u64) -> Result<RingPage, XsError> {
         if domid == 0 {
             let own = ControlDomainStore::open().ok().flatten().ok_or(XsError::ENOENT)?;
-            return Ok(Page::Mapped(own.page));
+            return Ok(RingPage::Mapped(own.page));
         }
-        if let Some(page) = self.grants.as_ref().and_then(|device| device.map(domid, GNTTAB_RESERVED_XENSTORE).ok()) {
-            return Ok(Page::Granted(page));
-        }
-        match self.xen.hypercalls().map_foreign(domid, &[gfn]) {
-            Ok(page) => Ok(Page::Mapped(page)),
-            Err(error) => {
-                warn!("domain {domid}: its ring page (frame {gfn:#x}) cannot be mapped: {error}");
-                Err(XsError::EINVAL)
-            }
-        }
+        let page = RingPage::open(self.grants.as_ref(), self.xen.hypercalls(), domid, GNTTAB_RESERVED_XENSTORE, gfn);
+        page.map_err(|error| {
+            warn!("domain {domid}: its ring page (frame {gfn:#x}) cannot be mapped: {error}");
+            XsError::EINVAL
+        })
     }
 
     fn bind(&self, domid: u16, port: u32) -> Result<Bound, XsError> {
@@ -166,7 +124,7 @@ impl XenDomains {
 }
 
 impl DomainTransport for XenDomains {
-    type Page = Page;
+    type Page = RingPage;
 
     fn connect(&mut self, domid: u16, gfn: u64, port: u32) -> Result<(), XsError> {
         if self.domains.get(&domid).is_some_and(|known| known.remote_port == port) {
@@ -190,7 +148,7 @@ impl DomainTransport for XenDomains {
         }
     }
 
-    fn page(&self, domid: u16) -> Option<&Page> {
+    fn page(&self, domid: u16) -> Option<&RingPage> {
         self.domains.get(&domid).map(|domain| &domain.page)
     }
 

@@ -25,7 +25,7 @@ use crate::initramfs::{self, Contents, Orders};
 use crate::kernel_image;
 use crate::paths::Paths;
 use crate::setup::{Kernel, KernelChoice, Parts, Qemu};
-use crate::{build, guests, rootfs, ui};
+use crate::{build, guests, own_tools, rootfs, ui};
 
 /// Exit codes of `./x boot` that no command in dom0 had a part in.
 pub const EXIT_DIED: i32 = 125;
@@ -104,9 +104,15 @@ pub struct BootArgs {
     /// Boot this test guest as the only module, without Linux; exit with its result
     #[arg(long, value_name = "ELF")]
     pub guest: Option<PathBuf>,
-    /// Start Debian's Xen tools in dom0 (only with a hypervisor)
-    #[arg(long, value_name = "debian", value_parser = ["debian"])]
+    /// Start these Xen tools in dom0 (only with a hypervisor): ours, Debian's, or ours with Debian's beside them
+    #[arg(long, value_name = "ferroxen|debian|both", value_parser = ["ferroxen", "debian", "both"])]
     pub tools: Option<String>,
+    /// Kernel, ramdisk and configurations for guests, in dom0's /guests
+    #[arg(long)]
+    pub guests: bool,
+    /// What dom0 does before its shell.
+    #[arg(skip)]
+    pub welcome: Option<&'static str>,
     /// Put a file of this machine into the initramfs
     #[arg(long, value_name = "GUEST=HOST")]
     pub file: Vec<String>,
@@ -162,6 +168,8 @@ impl Default for BootArgs {
             dom0_cmdline: String::new(),
             guest: None,
             tools: None,
+            guests: false,
+            welcome: None,
             file: Vec::new(),
             rootfs: None,
             disk: Vec::new(),
@@ -369,16 +377,27 @@ fn linux(paths: &Paths, args: &BootArgs, dir: &Scratch) -> Result<Kernel> {
         kernel.image.clone()
     };
     dir.link(&image, "vmlinuz")?;
-    let contents =
-        Contents { xen_tools: args.tools.is_some() && args.hypervisor != Hypervisor::None, bench: args.fxbench };
+    let tools = args.tools.as_deref().filter(|_| args.hypervisor != Hypervisor::None);
+    let debians = matches!(tools, Some("debian" | "both"));
+    let contents = Contents { xen_tools: debians, bench: args.fxbench };
     let mut files = Vec::new();
+    let start_tools = match tools {
+        Some("ferroxen" | "both") => {
+            files.extend(own_tools::build(paths)?);
+            Some(own_tools::START)
+        }
+        _ => None,
+    };
+    if args.guests {
+        files.extend(initramfs::guest_files(paths, &kernel)?);
+    }
     for pair in &args.file {
         let (guest, host) = pair.split_once('=').context("--file wants GUEST=HOST")?;
         files.push((guest.to_owned(), PathBuf::from(host)));
     }
     let terminal = if args.exec.is_none() { terminal_size() } else { None };
     let root = args.rootfs.map(|_| rootfs::LABEL);
-    let orders = Orders { exec: args.exec.clone(), terminal, files, root };
+    let orders = Orders { exec: args.exec.clone(), terminal, files, root, start_tools, welcome: args.welcome };
     let base = initramfs::base(paths, &kernel, contents)?;
     initramfs::compose(&base, &orders, contents, &dir.path.join("initrd"))?;
     Ok(kernel)

@@ -82,6 +82,7 @@ if [ -f /exec ]; then
 else
 	tty=$(sed 's/.* //' /sys/class/tty/console/active)
 	[ -n "$ROWS" ] && stty rows "$ROWS" cols "$COLS" <"/dev/$tty"
+	[ -f /etc/welcome ] && . /etc/welcome
 	echo 'Leave with `poweroff` or `exit`.'
 	while [ ! -c "/dev/$tty" ]; do sleep 1; done
 	setsid -c sh -l <"/dev/$tty" >"/dev/$tty" 2>&1 &

@@ -4,6 +4,7 @@
 //! the cache, and a small one with what this boot is told to do.
 
 mod cpio;
+mod guest;
 mod modules;
 mod tools;
 
@@ -16,6 +17,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use self::cpio::Cpio;
+pub use self::guest::files as guest_files;
 use crate::paths::Paths;
 use crate::setup::{Kernel, Parts};
 use crate::ui;
@@ -51,6 +53,10 @@ pub struct Orders {
     pub files: Vec<(String, PathBuf)>,
     /// The label of the file system to go on from.
     pub root: Option<&'static str>,
+    /// Other tools than Debian's are started by this script.
+    pub start_tools: Option<&'static str>,
+    /// Run before the shell.
+    pub welcome: Option<&'static str>,
 }
 
 /// The packed part for `kernel`, built unless the cache has it.
@@ -118,8 +124,15 @@ pub fn compose(base: &Path, orders: &Orders, contents: Contents, to: &Path) -> R
     if let Some((rows, cols)) = orders.terminal {
         conf.push_str(&format!("ROWS={rows} COLS={cols}\n"));
     }
-    if contents.xen_tools {
+    if contents.xen_tools || orders.start_tools.is_some() {
         conf.push_str("XEN_TOOLS=1\n");
+    }
+    if let Some(script) = orders.start_tools {
+        // In the place of the packed part's.
+        cpio.file("etc/start-xen-tools", 0o644, script.as_bytes())?;
+    }
+    if let Some(script) = orders.welcome {
+        cpio.file("etc/welcome", 0o644, script.as_bytes())?;
     }
     if let Some(root) = orders.root {
         let files: Vec<&str> = orders.files.iter().map(|(name, _)| name.trim_start_matches('/')).collect();

@@ -94,9 +94,15 @@ pub struct Selection {
 /// Picks what an initramfs takes from `dir` (`lib/modules/RELEASE`). What the kernel has built in or
 /// does not have is left out without a word: kernels differ.
 pub fn select(dir: &Path) -> Result<Selection> {
+    let names: Vec<&str> = XEN.iter().chain(OTHERS).copied().collect();
+    select_named(dir, &names)
+}
+
+/// The same with these modules and what they need.
+pub fn select_named(dir: &Path, names: &[&str]) -> Result<Selection> {
     let mut all = BTreeMap::new();
     walk(dir, dir, &mut all)?;
-    let mut wanted: Vec<String> = XEN.iter().chain(OTHERS).map(|name| canonical(name)).collect();
+    let mut wanted: Vec<String> = names.iter().map(|name| canonical(name)).collect();
     let mut seen = BTreeSet::new();
     let mut selection = Selection { modules: Vec::new(), dep: String::new(), alias: String::new() };
     let mut direct: BTreeMap<String, Vec<String>> = BTreeMap::new();

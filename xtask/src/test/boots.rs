@@ -48,6 +48,10 @@ pub struct Boot {
     pub nic: Option<&'static str>,
     /// As `--dom0-cmdline`.
     pub dom0_cmdline: &'static str,
+    /// As `--tools`.
+    pub tools: Option<&'static str>,
+    /// As `--guests`.
+    pub guests: bool,
 }
 
 const PLAIN: Boot = Boot {
@@ -67,6 +71,8 @@ const PLAIN: Boot = Boot {
     rootfs: None,
     nic: None,
     dom0_cmdline: "",
+    tools: None,
+    guests: false,
 };
 
 /// Every CPU does something and is seen to.
@@ -95,6 +101,22 @@ const UEFI: &str = "set -e; cat /proc/fb; cat /sys/firmware/efi/systab; modprobe
      v=$d/Ferroxen-f3e8a1c4-5b0d-4f6e-9d2a-66e1b0c0ffee; printf '\\7\\0\\0\\0hello' >/tmp/v; cat /tmp/v >$v; \
      umount $d; mount -t efivarfs efivarfs $d; echo told: $(tail -c 5 $v); \
      ! dmesg | grep -E 'Oops|BUG:|WARNING:'; echo no oops";
+
+/// A test guest from its creation to its end, seen by its console; nothing of it is left.
+const HELLO: &str = "set -e; free() { xm info | awk '/free_memory/ {print $3}'; }; before=$(free); \
+     xm create -c /guests/hello.cfg; \
+     for i in $(seq 100); do xm domid hello 2>/dev/null || break; usleep 100000; done; \
+     [ $before = $(free) ] && echo memory is back; xm list | wc -l; xenstore ls /local/domain | grep -c '^[1-9]' || true; \
+     grep -c 'hello from a PV guest' /var/log/xen/console/guest-hello.log; \
+     xm domid nobody; echo exit $?; xm create /guests/none.cfg || echo exit $?";
+
+/// A Debian guest with a disk and a network card: reached from dom0, its disk read, unplugged, shut down, nothing left.
+const DEVICES: &str = "set -e; sh /guests/prepare; xm create /guests/disk.cfg; \
+     timeout 200 sh -c 'until grep -q \"disk: up\" /var/log/xen/console/guest-disk.log; do sleep 1; done'; \
+     cat /var/log/xen/console/guest-disk.log | tr -d '\r' | grep '^disk:'; ping -q -c 3 -W 20 192.168.77.2; \
+     xm block-list disk; xm network-list disk; xm network-detach disk 0; ls /sys/class/net | grep -c vif || true; \
+     xm shutdown --timeout 100 disk; for i in $(seq 100); do xm domid disk 2>/dev/null || break; usleep 100000; done; \
+     xm list | wc -l; losetup | wc -l; ls /sys/class/net | grep -c vif || true; xenstore ls /local/domain/0/backend";
 
 /// The table.
 pub const BOOTS: &[Boot] = &[
@@ -332,6 +354,54 @@ pub const BOOTS: &[Boot] = &[
         rootfs: Some(Bus::Virtio),
         exec: "systemctl --no-block reboot; sleep 600",
         expect: Expect::Off("reboot: Restarting system"),
+        full: true,
+        ..PLAIN
+    },
+    Boot {
+        name: "our_tools_create_a_guest_and_nothing_of_it_is_left",
+        tools: Some("ferroxen"),
+        guests: true,
+        exec: HELLO,
+        expect: Expect::Output(&[
+            "hello from a PV guest",
+            "@@ferroxen guest success@@",
+            "memory is back",
+            "2",
+            "0",
+            "1",
+            "exit 3",
+            "exit 3",
+        ]),
+        ..PLAIN
+    },
+    Boot {
+        name: "our_tools_create_a_guest_on_debians_xen",
+        hypervisor: "xen",
+        tools: Some("ferroxen"),
+        guests: true,
+        exec: HELLO,
+        expect: Expect::Output(&["hello from a PV guest", "@@ferroxen guest success@@", "memory is back", "exit 3"]),
+        full: true,
+        ..PLAIN
+    },
+    Boot {
+        name: "a_debian_guest_with_disk_and_network_comes_and_goes",
+        cpus: 2,
+        tools: Some("ferroxen"),
+        guests: true,
+        exec: DEVICES,
+        expect: Expect::Output(&["/dev/xvda is mounted: hello", "eth0 has", "disk: up", "3 packets received", "51712"]),
+        full: true,
+        ..PLAIN
+    },
+    Boot {
+        name: "a_debian_guest_with_disk_and_network_comes_and_goes_on_debians_xen",
+        hypervisor: "xen",
+        cpus: 2,
+        tools: Some("ferroxen"),
+        guests: true,
+        exec: DEVICES,
+        expect: Expect::Output(&["/dev/xvda is mounted: hello", "eth0 has", "disk: up", "3 packets received", "51712"]),
         full: true,
         ..PLAIN
     },

@@ -145,6 +145,8 @@ fn arguments(paths: &Paths, test: &Boot) -> BootArgs {
         rootfs: test.rootfs,
         nic: test.nic.map(str::to_owned),
         dom0_cmdline: test.dom0_cmdline.to_owned(),
+        tools: test.tools.map(str::to_owned),
+        guests: test.guests,
         log: Some(paths.target.join("boot").join(format!("{}.log", test.name))),
         ..BootArgs::default()
     }

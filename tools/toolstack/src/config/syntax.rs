@@ -204,7 +204,9 @@ impl Parser<'_> {
         let mut text = String::new();
         loop {
             if long && self.rest.starts_with(&triple) {
-                (0..3).for_each(|_| drop(self.next()));
+                for _ in 0..3 {
+                    self.next();
+                }
                 return Ok(text);
             }
             match self.next() {
@@ -293,7 +295,8 @@ mod tests {
 
     #[test]
     fn what_old_python_files_contain_is_read() {
-        let text = "import os, re\nbase = '/srv/'\nkernel = base + \"vm\" 'linuz'; memory=64\nextra = '''two\nlines'''\n";
+        let text =
+            "import os, re\nbase = '/srv/'\nkernel = base + \"vm\" 'linuz'; memory=64\nextra = '''two\nlines'''\n";
         let (settings, ignored) = parse(text).unwrap();
         assert_eq!(settings["kernel"].value, Value::Text("/srv/vmlinuz".into()));
         assert_eq!(settings["memory"].value, Value::Number(64));
@@ -310,7 +313,10 @@ mod tests {
         assert_eq!(error("a = hello"), "1:5: \"hello\" is no value: a string wants quotes");
         assert_eq!(error("a = 1 2"), "1:7: the end of the line is expected, not \"2\"");
         assert_eq!(error("a = 12q"), "1:5: 12q is no number");
-        assert_eq!(error("a ="), "1:4: a value (a string in quotes, a number, a list in brackets) is expected, not the end of the file");
+        assert_eq!(
+            error("a ="),
+            "1:4: a value (a string in quotes, a number, a list in brackets) is expected, not the end of the file"
+        );
         assert_eq!(error("a = [ 'x'"), "1:10: \",\" or \"]\" is expected, not the end of the file");
         assert_eq!(error("= 1"), "1:1: a name (NAME = VALUE) is expected, not \"=\"");
     }

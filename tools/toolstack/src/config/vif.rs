@@ -54,7 +54,8 @@ impl Vif {
 
 /// A MAC address in Xen's way of writing it.
 fn mac(text: &str) -> Option<String> {
-    let bytes: Vec<u8> = text.split([':', '-']).map(|part| u8::from_str_radix(part, 16)).collect::<Result<_, _>>().ok()?;
+    let bytes: Vec<u8> =
+        text.split([':', '-']).map(|part| u8::from_str_radix(part, 16)).collect::<Result<_, _>>().ok()?;
     let [a, b, c, d, e, f] = bytes[..] else { return None };
     Some(format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"))
 }

@@ -1,0 +1,195 @@
+//! Disks: xen-blkback over a block device, or over a loop device over a file.
+
+use crate::paths::{self, DevicePaths};
+use crate::{Disk, Error, Host, Result};
+use serde::Serialize;
+use std::fs::File;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::Path;
+use std::time::Duration;
+use xen_sys::LoopDevice;
+use xenctl::Hypercalls;
+use xenstore::Access as _;
+
+/// A disk of a domain, as it is now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BlockInfo {
+    /// Its number.
+    pub vdev: u32,
+    /// The backend's domain.
+    pub backend_domid: u16,
+    /// The backend's handle (always 0 for disks).
+    pub handle: u32,
+    /// The frontend's state.
+    pub state: u32,
+    /// The guest's event channel.
+    pub event_channel: i64,
+    /// The guest's grant of its ring.
+    pub ring_ref: i64,
+    /// The backend in xenstore.
+    pub backend_path: String,
+    /// What is behind it.
+    pub target: String,
+    /// Its name in the guest.
+    pub name: String,
+}
+
+impl<H: Hypercalls> Host<H> {
+    fn wrong_disk(disk: &Disk, why: impl Into<String>) -> Error {
+        Error::Disk { vdev: disk.vdev.clone(), target: disk.target.clone(), why: why.into() }
+    }
+
+    /// Whether the target is there, can be opened as the disk wants it, and is free.
+    pub(crate) fn check_disk(&mut self, disk: &Disk) -> Result<()> {
+        if disk.target.is_empty() {
+            return Ok(());
+        }
+        let path = Path::new(&disk.target);
+        let meta = std::fs::metadata(path).map_err(|error| Self::wrong_disk(disk, error.to_string()))?;
+        if !meta.is_file() && !meta.file_type().is_block_device() {
+            return Err(Self::wrong_disk(disk, "it is neither a block device nor a file"));
+        }
+        File::options()
+            .read(true)
+            .write(!disk.read_only)
+            .open(path)
+            .map_err(|error| Self::wrong_disk(disk, error.to_string()))?;
+        if !disk.read_only
+            && let Some(user) = self.user_of_disk(&disk.target)?
+        {
+            return Err(Self::wrong_disk(
+                disk,
+                format!("it is in use by domain {user}: detach it there, or use access=r"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The domain that may write to a target.
+    fn user_of_disk(&mut self, target: &str) -> Result<Option<String>> {
+        let wanted = std::fs::canonicalize(target).unwrap_or_else(|_| target.into());
+        let root = "/local/domain/0/backend/vbd";
+        let domains = match self.xs.list(root) {
+            Err(error) if error.is_not_found() => return Ok(None),
+            other => other?,
+        };
+        for domid in domains {
+            for number in self.xs.list(&format!("{root}/{domid}")).unwrap_or_default() {
+                let at = format!("{root}/{domid}/{number}");
+                let used = self.node(&format!("{at}/ferroxen-target"))?;
+                let used = if used.is_empty() { self.node(&format!("{at}/params"))? } else { used };
+                let used = std::fs::canonicalize(&used).unwrap_or_else(|_| used.into());
+                if used == wanted && self.node(&format!("{at}/mode"))? != "r" {
+                    return Ok(Some(domid));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Plugs a disk in: the backend finds it, the guest may connect.
+    pub(crate) fn attach_disk(&mut self, domid: u16, disk: &Disk) -> Result<()> {
+        let meta = std::fs::metadata(&disk.target).map_err(|error| Self::wrong_disk(disk, error.to_string()))?;
+        let (device, looped) = if meta.is_file() {
+            let looped = LoopDevice::attach(Path::new(&disk.target), disk.read_only)
+                .map_err(|error| Self::wrong_disk(disk, format!("no loop device: {error}")))?;
+            (looped.path.display().to_string(), true)
+        } else {
+            (disk.target.clone(), false)
+        };
+        let attached = self.write_disk(domid, disk, &device, looped);
+        if attached.is_err() && looped {
+            // Nobody knows of it otherwise.
+            let _ = LoopDevice::detach(Path::new(&device));
+        }
+        attached
+    }
+
+    fn write_disk(&mut self, domid: u16, disk: &Disk, device: &str, looped: bool) -> Result<()> {
+        let rdev = std::fs::metadata(device).map_err(|error| Self::wrong_disk(disk, error.to_string()))?.rdev();
+        let (major, minor) = xen_sys::device_numbers(rdev);
+        let kind = if disk.cdrom { "cdrom" } else { "disk" };
+        let front = [("virtual-device", disk.number().to_string()), ("device-type", kind.to_owned())];
+        let mut back = vec![
+            ("removable", if disk.cdrom { "1" } else { "0" }.to_owned()),
+            ("bootable", "1".to_owned()),
+            ("dev", disk.vdev.clone()),
+            ("type", "phy".to_owned()),
+            ("mode", if disk.read_only { "r" } else { "w" }.to_owned()),
+            ("device-type", kind.to_owned()),
+            ("discard-enable", if disk.discard { "1" } else { "0" }.to_owned()),
+            ("params", device.to_owned()),
+            ("physical-device-path", device.to_owned()),
+            ("physical-device", format!("{major:x}:{minor:x}")),
+            ("hotplug-status", "connected".to_owned()),
+            ("ferroxen-target", disk.target.clone()),
+        ];
+        if looped {
+            back.push(("ferroxen-loop", device.to_owned()));
+        }
+        self.write_device(domid, "vbd", disk.number(), &front, &back)
+    }
+
+    pub(crate) fn unplug_disk(&mut self, at: &DevicePaths) -> Result<()> {
+        let looped = self.node(&format!("{}/ferroxen-loop", at.back))?;
+        if looped.starts_with("/dev/loop") {
+            LoopDevice::detach(Path::new(&looped)).map_err(Error::io(format!("cannot take down {looped}")))?;
+        }
+        Ok(())
+    }
+
+    /// Plugs a disk into a running domain.
+    ///
+    /// # Errors
+    /// It is there already; its target's; the backend's.
+    pub fn block_attach(&mut self, domid: u16, disk: &Disk) -> Result<()> {
+        if self.devices(domid, "vbd")?.contains(&disk.number()) {
+            return Err(Self::wrong_disk(disk, format!("domain {domid} has one of that name already")));
+        }
+        self.check_disk(disk)?;
+        self.attach_disk(domid, disk)?;
+        let ready = self.wait_for_backend(domid, "vbd", disk.number(), Duration::from_secs(20));
+        if ready.is_err() {
+            self.detach(domid, "vbd", disk.number(), Duration::ZERO)?;
+        }
+        ready
+    }
+
+    /// Takes a disk out of a domain; at once and without asking the guest if `force`.
+    ///
+    /// # Errors
+    /// There is no such disk; the guest does not let go of it.
+    pub fn block_detach(&mut self, domid: u16, device: &str, force: bool) -> Result<()> {
+        let missing = || Error::NoDevice { domain: domid.to_string(), kind: "block", device: device.to_owned() };
+        let number = crate::config::disk::vdev_number(device).ok_or_else(missing)?;
+        if !self.devices(domid, "vbd")?.contains(&number) {
+            return Err(missing());
+        }
+        self.take_out(domid, "vbd", number, device, force)
+    }
+
+    /// All disks of a domain.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn disks_of(&mut self, domid: u16) -> Result<Vec<BlockInfo>> {
+        let mut all = Vec::new();
+        for vdev in self.devices(domid, "vbd")? {
+            let at = paths::device(domid, "vbd", vdev);
+            let target = self.node(&format!("{}/ferroxen-target", at.back))?;
+            let params = self.node(&format!("{}/params", at.back))?;
+            all.push(BlockInfo {
+                vdev,
+                backend_domid: 0,
+                handle: 0,
+                state: self.device_state(&at.front)?,
+                event_channel: self.node(&format!("{}/event-channel", at.front))?.parse().unwrap_or(-1),
+                ring_ref: self.node(&format!("{}/ring-ref", at.front))?.parse().unwrap_or(-1),
+                target: if target.is_empty() { params } else { target },
+                name: self.node(&format!("{}/dev", at.back))?,
+                backend_path: at.back,
+            });
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,185 @@
+//! Devices: two halves in xenstore, a backend in domain 0's kernel, and what is plugged behind it.
+
+mod block;
+mod network;
+
+pub use block::BlockInfo;
+pub use network::VifInfo;
+
+use crate::{DomainConfig, Error, Host, Result, paths};
+use std::time::{Duration, Instant};
+use xenctl::Hypercalls;
+use xenstore::{Access as _, Perm, Permission};
+
+/// States of a device (xen/io/xenbus.h).
+pub(crate) mod state {
+    pub(crate) const INIT_WAIT: u32 = 2;
+    pub(crate) const CONNECTED: u32 = 4;
+    pub(crate) const CLOSING: u32 = 5;
+    pub(crate) const CLOSED: u32 = 6;
+}
+
+impl<H: Hypercalls> Host<H> {
+    /// What can be known to be wrong before there is a domain.
+    pub(crate) fn check_devices(&mut self, config: &DomainConfig) -> Result<()> {
+        config.disks.iter().try_for_each(|disk| self.check_disk(disk))?;
+        (0..).zip(&config.vifs).try_for_each(|(index, vif)| self.check_vif(index, vif))
+    }
+
+    /// Writes both halves of a device at once.
+    fn write_device(
+        &mut self,
+        domid: u16,
+        kind: &str,
+        number: u32,
+        front: &[(&str, String)],
+        back: &[(&str, String)],
+    ) -> Result<()> {
+        let at = paths::device(domid, kind, number);
+        // The guest owns its half and everybody concerned reads the other.
+        let front_perms = [Perm::new(Permission::None, domid), Perm::new(Permission::Read, 0)];
+        let back_perms = [Perm::new(Permission::None, 0), Perm::new(Permission::Read, domid)];
+        self.xs.transaction(|t| {
+            t.rm_if_there(&at.front)?;
+            t.rm_if_there(&at.back)?;
+            for (path, perms) in [(&at.front, &front_perms), (&at.back, &back_perms)] {
+                t.mkdir(path)?;
+                t.set_perms(path, perms)?;
+            }
+            let common = [
+                (format!("{}/backend", at.front), at.back.clone()),
+                (format!("{}/backend-id", at.front), "0".to_owned()),
+                (format!("{}/frontend", at.back), at.front.clone()),
+                (format!("{}/frontend-id", at.back), domid.to_string()),
+                (format!("{}/online", at.back), "1".to_owned()),
+                (format!("{}/frontend", at.libxl), at.front.clone()),
+                (format!("{}/backend", at.libxl), at.back.clone()),
+            ];
+            for (path, value) in &common {
+                t.write(path, value.as_bytes())?;
+            }
+            for (half, entries) in [(&at.front, front), (&at.back, back)] {
+                for (name, value) in entries {
+                    t.write(&format!("{half}/{name}"), value.as_bytes())?;
+                }
+            }
+            // Last: what the drivers wait for.
+            t.write(&format!("{}/state", at.front), b"1")?;
+            t.write(&format!("{}/state", at.back), b"1")
+        })?;
+        Ok(())
+    }
+
+    /// A half's state; 0: it has none.
+    pub(crate) fn device_state(&mut self, half: &str) -> Result<u32> {
+        let value = self.xs.read_if_there(&format!("{half}/state"))?;
+        Ok(value.and_then(|value| String::from_utf8_lossy(&value).parse().ok()).unwrap_or(0))
+    }
+
+    /// Waits until the backend is ready for its guest.
+    pub(crate) fn wait_for_backend(&mut self, domid: u16, kind: &str, number: u32, patience: Duration) -> Result<()> {
+        let at = paths::device(domid, kind, number);
+        let what = format!("domain {domid}: the backend of {kind} {number}");
+        let reached = self.wait_for_state(&at.back, patience, |now| now >= state::INIT_WAIT)?;
+        if !reached || self.device_state(&at.back)? > state::CONNECTED {
+            let error =
+                self.xs.read_if_there(&format!("/local/domain/0/error/backend/{kind}/{domid}/{number}/error"))?;
+            if let Some(error) = error {
+                return Err(Error::Invalid(format!("{what} fails: {}", String::from_utf8_lossy(&error))));
+            }
+            let remedy = "is its module loaded (xen-blkback, xen-netback)?";
+            return Err(Error::TimedOut { what, after: patience, remedy });
+        }
+        Ok(())
+    }
+
+    /// Watches a half until its state is right; `false` if that did not happen in time.
+    fn wait_for_state(&mut self, half: &str, patience: Duration, right: impl Fn(u32) -> bool) -> Result<bool> {
+        let (path, deadline) = (format!("{half}/state"), Instant::now() + patience);
+        self.xs.watch(&path, b"state", None)?;
+        let result = loop {
+            match self.device_state(half) {
+                Ok(now) if right(now) => break Ok(true),
+                Ok(_) => {}
+                Err(error) => break Err(error),
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break Ok(false);
+            }
+            if let Err(error) = self.xs.next_event(Some(left)) {
+                break Err(error.into());
+            }
+        };
+        self.xs.unwatch(&path, b"state")?;
+        // Events that came meanwhile are nobody's.
+        while self.xs.next_event(Some(Duration::ZERO))?.is_some() {}
+        result
+    }
+
+    /// Takes a device away: politely as long as `patience` lasts, then by force. What was plugged behind it is unplugged.
+    pub(crate) fn detach(&mut self, domid: u16, kind: &str, number: u32, patience: Duration) -> Result<()> {
+        let at = paths::device(domid, kind, number);
+        if self.xs.exists(&at.back)? {
+            self.xs.transaction(|t| {
+                t.write(&format!("{}/online", at.back), b"0")?;
+                t.write(&format!("{}/state", at.back), state::CLOSING.to_string().as_bytes())
+            })?;
+            let closed = |now| now == state::CLOSED || now == 0;
+            if !self.wait_for_state(&at.back, patience, closed)? {
+                // Without its frontend the backend closes for sure.
+                self.xs.rm_if_there(&at.front)?;
+                self.wait_for_state(&at.back, Duration::from_secs(5), closed)?;
+            }
+        }
+        match kind {
+            "vbd" => self.unplug_disk(&at)?,
+            _ => self.unplug_vif(&at)?,
+        }
+        self.xs.transaction(|t| {
+            t.rm_if_there(&at.front)?;
+            t.rm_if_there(&at.back)?;
+            t.rm_if_there(&at.libxl)
+        })?;
+        // The folder of its backends, if that was the last.
+        let folder = format!("/local/domain/0/backend/{kind}/{domid}");
+        if self.xs.list(&folder).is_ok_and(|rest| rest.is_empty()) {
+            self.xs.rm_if_there(&folder)?;
+        }
+        Ok(())
+    }
+
+    /// Numbers of a domain's devices of a kind.
+    pub(crate) fn devices(&mut self, domid: u16, kind: &str) -> Result<Vec<u32>> {
+        let mut numbers = Vec::new();
+        for folder in
+            [format!("/local/domain/{domid}/device/{kind}"), format!("/local/domain/0/backend/{kind}/{domid}")]
+        {
+            match self.xs.list(&folder) {
+                Ok(names) => numbers.extend(names.iter().filter_map(|name| name.parse::<u32>().ok())),
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        Ok(numbers)
+    }
+
+    fn node(&mut self, path: &str) -> Result<String> {
+        let value = self.xs.read_if_there(path)?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&value).into_owned())
+    }
+}
+
+/// Removing what may not be there.
+pub(crate) trait RmIfThere: xenstore::Access {
+    fn rm_if_there(&mut self, path: &str) -> xenstore::Result<()> {
+        match self.rm(path) {
+            Err(error) if error.is_not_found() => Ok(()),
+            other => other,
+        }
+    }
+}
+
+impl<A: xenstore::Access> RmIfThere for A {}

@@ -1,0 +1,59 @@
+//! The end of a domain: its devices, its memory, its traces.
+
+use crate::device::RmIfThere as _;
+use crate::{Error, Host, Result, paths};
+use std::time::{Duration, Instant};
+use xenctl::Hypercalls;
+
+/// How long frames that backends still map may keep a dead domain.
+const BURIAL: Duration = Duration::from_secs(10);
+
+impl<H: Hypercalls> Host<H> {
+    /// Ends a domain at once, and takes away everything that it had. Works on what an interrupted [`create`](Host::create) or
+    /// destroy left, too.
+    ///
+    /// # Errors
+    /// The hypervisor's, the store's. What could be done was done.
+    pub fn destroy(&mut self, domid: u16) -> Result<()> {
+        if domid == 0 {
+            return Err(Error::Invalid("domain 0 cannot be destroyed: shut the machine down".to_owned()));
+        }
+        let info = self.xen.domain_info(domid)?;
+        // It must not reconnect what is being taken away. One that is dying already cannot be paused and need not.
+        if info.is_some_and(|info| !info.dying()) {
+            self.xen.pause_domain(domid)?;
+        }
+        let mut failed = None;
+        for kind in ["vbd", "vif"] {
+            for number in self.devices(domid, kind)? {
+                // The guest is stopped and cannot let go: the backend is made to.
+                if let Err(error) = self.detach(domid, kind, number, Duration::from_millis(200)) {
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        if info.is_some() {
+            self.xen.destroy_domain(domid)?;
+        }
+        let uuid = info.map(|info| info.uuid);
+        self.xs.transaction(|t| {
+            t.rm_if_there(&paths::home(domid))?;
+            t.rm_if_there(&paths::libxl(domid))?;
+            for kind in ["console", "vbd", "vif"] {
+                t.rm_if_there(&format!("/local/domain/0/backend/{kind}/{domid}"))?;
+            }
+            uuid.iter().try_for_each(|uuid| t.rm_if_there(&paths::vm(uuid)))
+        })?;
+        self.forget_config(domid);
+        let deadline = Instant::now() + BURIAL;
+        while self.xen.domain_info(domid)?.is_some() {
+            if Instant::now() > deadline {
+                let what = format!("domain {domid}: it is dead, and somebody still maps its memory");
+                let remedy = "it goes when that is over (`xm list` shows it as dying)";
+                return Err(Error::TimedOut { what, after: BURIAL, remedy });
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        failed.map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,33 @@
+//! Where things are in xenstore (xenstore-paths.pandoc).
+
+/// A domain's home.
+pub(crate) fn home(domid: u16) -> String {
+    format!("/local/domain/{domid}")
+}
+
+/// Its part that every domain with the same UUID shares.
+pub(crate) fn vm(uuid: &[u8; 16]) -> String {
+    format!("/vm/{}", crate::uuid::format(uuid))
+}
+
+/// What only toolstacks read and write.
+pub(crate) fn libxl(domid: u16) -> String {
+    format!("/libxl/{domid}")
+}
+
+/// The two halves of a device, and what toolstacks note of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DevicePaths {
+    pub(crate) front: String,
+    pub(crate) back: String,
+    pub(crate) libxl: String,
+}
+
+/// `kind`: `vbd` or `vif`.
+pub(crate) fn device(domid: u16, kind: &str, number: u32) -> DevicePaths {
+    DevicePaths {
+        front: format!("/local/domain/{domid}/device/{kind}/{number}"),
+        back: format!("/local/domain/0/backend/{kind}/{domid}/{number}"),
+        libxl: format!("/libxl/{domid}/device/{kind}/{number}"),
+    }
+}

@@ -1,0 +1,98 @@
+//! `xm create`.
+
+use super::{console, host};
+use crate::failure::{Failure, Outcome};
+use crate::output;
+use crate::table::Args;
+use std::process::{Command, Stdio};
+use toolstack::{DomainConfig, Options, config};
+
+/// Reads the configuration that the arguments name; warnings are told.
+fn read(args: &Args<'_>) -> Result<DomainConfig, Failure> {
+    let mut rest = args.rest("config").into_iter().peekable();
+    let file = match args.get("defconfig") {
+        Some(file) => Some(file.to_owned()),
+        None => rest.next_if(|first| first.starts_with('/') || !first.contains('=')),
+    };
+    let more: Vec<String> =
+        rest.flat_map(|setting| setting.split(';').map(str::to_owned).collect::<Vec<_>>()).collect();
+    if let Some(wrong) = more.iter().find(|setting| !setting.contains('=')) {
+        return Err(Failure::usage(format!("{wrong}: key=value is expected after the configuration file")));
+    }
+    let text = match &file {
+        // /dev/null and settings alone are a configuration too.
+        Some(file) => std::fs::read(file).map_err(|error| {
+            let code = match error.kind() {
+                std::io::ErrorKind::NotFound => 3,
+                std::io::ErrorKind::PermissionDenied => 4,
+                _ => 1,
+            };
+            Failure::Told(code, format!("configuration {file}: {error}"))
+        })?,
+        None if more.is_empty() => {
+            return Err(Failure::usage("no configuration: `xm create FILE` or `xm create key=value …`"));
+        }
+        None => Vec::new(),
+    };
+    let name = file.as_deref().unwrap_or("command line");
+    let text = String::from_utf8(text)
+        .map_err(|_| Failure::failed(format!("configuration {name}: it is not text (UTF-8)")))?;
+    let (config, warnings) = config::parse(&text, &more).map_err(|wrong| Failure::Told(2, wrong.with_file(name)))?;
+    for warning in warnings {
+        eprintln!("warning: {}", warning.with_file(name));
+    }
+    Ok(config)
+}
+
+pub fn create(args: &Args<'_>) -> Outcome {
+    let config = read(args)?;
+    if args.flag("dry-run") {
+        return show(&config);
+    }
+    let mut host = host()?;
+    if !args.flag("quiet") && rustix::termios::isatty(rustix::stdio::stderr()) {
+        host.progress = |step| eprintln!("{step} …");
+    }
+    let connect = args.flag("console");
+    let options = Options { paused: args.flag("paused") || connect, no_cache: args.flag("no-cache") };
+    let domain = host.create(&config, options)?;
+    let domid = domain.info.domid;
+    if !args.flag("no-wait") {
+        attend(domid)?;
+    }
+    if args.flag("json") {
+        output::json(&serde_json::json!({ "domid": domid, "name": domain.name }));
+    }
+    if connect {
+        if !args.flag("paused") {
+            // Once its console is there, so that no line of it is missed.
+            host.xen.unpause_domain(domid)?;
+        }
+        return console::attach(&mut host, domid);
+    }
+    Ok(())
+}
+
+fn show(config: &DomainConfig) -> Outcome {
+    output::json(&serde_json::to_value(config).unwrap_or_default());
+    Ok(())
+}
+
+/// Starts the process that does what the configuration says when the domain ends.
+fn attend(domid: u16) -> Outcome {
+    let program = std::env::current_exe().map_err(|error| Failure::failed(format!("this program: {error}")))?;
+    let log = std::fs::create_dir_all("/var/log/xen")
+        .and_then(|()| std::fs::File::options().create(true).append(true).open("/var/log/xen/xm.log"));
+    let (out, err) = match log.and_then(|log| Ok((log.try_clone()?, log))) {
+        Ok((out, err)) => (Stdio::from(out), Stdio::from(err)),
+        Err(_) => (Stdio::null(), Stdio::null()),
+    };
+    Command::new(program)
+        .args(["attend", &domid.to_string()])
+        .stdin(Stdio::null())
+        .stdout(out)
+        .stderr(err)
+        .spawn()
+        .map(drop)
+        .map_err(|error| Failure::failed(format!("domain {domid}: nobody will see it end: {error}")))
+}

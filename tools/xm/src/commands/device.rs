@@ -1,0 +1,80 @@
+//! Disks and network cards.
+
+use super::{chosen, host};
+use crate::failure::{Failure, Outcome};
+use crate::output::{json, line};
+use crate::table::Args;
+use toolstack::{Disk, Vif};
+
+pub fn block_attach(args: &Args<'_>) -> Outcome {
+    let disks: Vec<Disk> = args
+        .rest("disk")
+        .iter()
+        .map(|text| Disk::parse(text).map_err(|why| Failure::usage(format!("disk \"{text}\": {why}"))))
+        .collect::<Result<_, _>>()?;
+    let mut host = host()?;
+    let domain = host.find(args.one("domain"))?;
+    disks.iter().try_for_each(|disk| Ok(host.block_attach(domain.info.domid, disk)?))
+}
+
+pub fn block_detach(args: &Args<'_>) -> Outcome {
+    let mut host = host()?;
+    let domain = host.find(args.one("domain"))?;
+    Ok(host.block_detach(domain.info.domid, args.one("device"), args.flag("force"))?)
+}
+
+pub fn block_list(args: &Args<'_>) -> Outcome {
+    let mut host = host()?;
+    let mut all = Vec::new();
+    for domain in chosen(&mut host, &args.rest("domain"))? {
+        all.extend(host.disks_of(domain.info.domid)?);
+    }
+    if args.flag("json") {
+        json(&serde_json::to_value(all).unwrap_or_default());
+        return Ok(());
+    }
+    line(&format!(
+        "{:<5} {:<3} {:<6} {:<5} {:<6} {:<8} {:<30}",
+        "Vdev", "BE", "handle", "state", "evt-ch", "ring-ref", "BE-path"
+    ));
+    for disk in all {
+        let (vdev, be, handle, state) = (disk.vdev, disk.backend_domid, disk.handle, disk.state);
+        let (port, ring, path) = (disk.event_channel, disk.ring_ref, disk.backend_path);
+        line(&format!("{vdev:<5} {be:<3} {handle:<6} {state:<5} {port:<6} {ring:<8} {path:<30}"));
+    }
+    Ok(())
+}
+
+pub fn network_attach(args: &Args<'_>) -> Outcome {
+    let text = args.rest("setting").join(",");
+    let vif = Vif::parse(&text).map_err(|why| Failure::usage(format!("network card \"{text}\": {why}")))?;
+    let mut host = host()?;
+    let domain = host.find(args.one("domain"))?;
+    host.network_attach(domain.info.domid, &vif)?;
+    Ok(())
+}
+
+pub fn network_detach(args: &Args<'_>) -> Outcome {
+    let mut host = host()?;
+    let domain = host.find(args.one("domain"))?;
+    Ok(host.network_detach(domain.info.domid, args.one("device"), args.flag("force"))?)
+}
+
+pub fn network_list(args: &Args<'_>) -> Outcome {
+    let mut host = host()?;
+    let mut all = Vec::new();
+    for domain in chosen(&mut host, &args.rest("domain"))? {
+        all.extend(host.vifs_of(domain.info.domid)?);
+    }
+    if args.flag("json") {
+        json(&serde_json::to_value(all).unwrap_or_default());
+        return Ok(());
+    }
+    line("Idx BE Mac Addr.         handle state evt-ch   tx-/rx-ring-ref BE-path");
+    for vif in all {
+        let (index, be, mac, state) = (vif.index, vif.backend_domid, vif.mac, vif.state);
+        let (port, tx, rx, path) = (vif.event_channel, vif.tx_ring, vif.rx_ring, vif.backend_path);
+        line(&format!("{index:<3} {be:<2} {mac:<17} {index:>6} {state:>5} {port:>6} {tx:>8}/{rx:<8} {path:<30}"));
+    }
+    Ok(())
+}

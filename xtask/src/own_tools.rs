@@ -1,0 +1,75 @@
+//! Our own tools: static programs in `dist/sbin`, and how a machine's dom0 starts them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::build::cargo;
+use crate::paths::Paths;
+use crate::process::run;
+use crate::ui;
+
+/// The programs, and other names that they are installed under.
+const PROGRAMS: &[(&str, &[&str])] = &[
+    ("xm", &["xl"]),
+    ("xenstored", &[]),
+    ("xenconsoled", &[]),
+    ("xenstore", &["xenstore-ls", "xenstore-read", "xenstore-write", "xenstore-rm", "xenstore-list"]),
+];
+
+/// What dom0 runs: store, its own entry there, consoles.
+pub const START: &str = r#"# Ferroxen's tools, in the order that works: store, dom0's entry in it, consoles.
+export PATH="/usr/local/sbin:$PATH"
+mkdir -p /run/xenstored /run/xen /var/log/xen /var/lib/xen
+[ -e /var/run ] || ln -s /run /var/run
+/usr/local/sbin/xenstored --supervise --pid-file /run/xenstored.pid 2>/var/log/xen/xenstored.log &
+n=0
+while [ ! -e /run/xenstored.pid ] && [ $n -lt 100 ]; do n=$((n + 1)); usleep 100000; done
+/usr/local/sbin/xm init-dom0
+/usr/local/sbin/xenconsoled --pid-file /run/xenconsoled.pid 2>/var/log/xen/xenconsoled.log &
+"#;
+
+/// Where the programs are in a machine.
+const INSIDE: &str = "usr/local/sbin";
+
+/// Builds the tools into `dist/sbin`; gives `(path in a machine, file)` of each.
+pub fn build(paths: &Paths) -> Result<Vec<(String, PathBuf)>> {
+    const TARGET: &str = "x86_64-unknown-linux-gnu";
+    ui::step("building the tools");
+    let mut cmd = cargo(paths);
+    cmd.env(
+        "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
+        "-Ctarget-feature=+crt-static -Crelocation-model=static -Cstrip=symbols",
+    );
+    cmd.args(["build", "--quiet", "--profile", "tools", "--target", TARGET]);
+    for (name, _) in PROGRAMS {
+        cmd.args(["-p", name]);
+    }
+    run(&mut cmd).context("the tools do not build")?;
+    let built = paths.target.join(TARGET).join("tools");
+    let sbin = paths.dist.join("sbin");
+    fs::create_dir_all(&sbin)?;
+    let mut files = Vec::new();
+    for (name, others) in PROGRAMS {
+        let to = sbin.join(name);
+        let fresh = sbin.join(format!("{name}.new"));
+        fs::copy(built.join(name), &fresh).with_context(|| format!("cannot write {}", fresh.display()))?;
+        fs::rename(&fresh, &to)?;
+        files.push((format!("{INSIDE}/{name}"), to));
+        for other in *others {
+            let link = sbin.join(other);
+            relink(name, &link)?;
+            files.push((format!("{INSIDE}/{other}"), link));
+        }
+    }
+    Ok(files)
+}
+
+fn relink(target: &str, link: &Path) -> Result<()> {
+    if fs::read_link(link).is_ok_and(|old| old == Path::new(target)) {
+        return Ok(());
+    }
+    let _ = fs::remove_file(link);
+    std::os::unix::fs::symlink(target, link).with_context(|| format!("cannot make {}", link.display()))
+}
