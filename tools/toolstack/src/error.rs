@@ -53,6 +53,9 @@ pub enum Error {
     /// What is asked for cannot be.
     #[error("{0}")]
     Invalid(String),
+    /// A part outside of these tools failed.
+    #[error("{0}")]
+    Failed(String),
     /// A disk cannot be used.
     #[error("disk {vdev} ({target}): {why}")]
     Disk {

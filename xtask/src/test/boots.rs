@@ -110,6 +110,17 @@ const HELLO: &str = "set -e; free() { xm info | awk '/free_memory/ {print $3}'; 
      grep -c 'hello from a PV guest' /var/log/xen/console/guest-hello.log; \
      xm domid nobody; echo exit $?; xm create /guests/none.cfg || echo exit $?";
 
+/// What is wrong is one line with its own exit code.
+const BAD_INPUT: &str = "t() { want=$1; shift; \"$@\" >/tmp/out 2>&1; got=$?; cat /tmp/out; \
+     [ $got = $want ] && [ $(wc -l </tmp/out) = 1 ] || echo WRONG: $got instead of $want: \"$@\"; }; \
+     c() { printf 'name=\"x\"\\nkernel=\"/guests/hello\"\\n%s\\n' \"$1\" >/tmp/x.cfg; }; \
+     t 3 xm create /tmp/none.cfg; c 'memory = '; t 2 xm create /tmp/x.cfg; c 'vcpus=0'; t 2 xm create /tmp/x.cfg; \
+     c ''; t 3 xm create /tmp/x.cfg kernel=/none; t 1 xm create /tmp/x.cfg kernel=/etc/passwd; \
+     t 1 xm create /tmp/x.cfg memory=100000; t 1 xm create /tmp/x.cfg \"disk=['/none,raw,xvda,w']\"; \
+     t 1 xm create /tmp/x.cfg \"vif=['bridge=none0']\"; t 1 xm create /tmp/x.cfg name=Domain-0; \
+     t 1 xm create /tmp/x.cfg ramdisk=/guests/vmlinuz memory=8; t 3 xm destroy 77; t 2 xm destroy 0; t 2 xm mem-set 0; \
+     t 3 xm block-detach 0 xvda; XENSTORED_PATH=/none t 5 xm list; xm list | wc -l; echo checked";
+
 /// A Debian guest with a disk and a network card: reached from dom0, its disk read, unplugged, shut down, nothing left.
 const DEVICES: &str = "set -e; sh /guests/prepare; xm create /guests/disk.cfg; \
      timeout 200 sh -c 'until grep -q \"disk: up\" /var/log/xen/console/guest-disk.log; do sleep 1; done'; \
@@ -402,6 +413,22 @@ pub const BOOTS: &[Boot] = &[
         guests: true,
         exec: DEVICES,
         expect: Expect::Output(&["/dev/xvda is mounted: hello", "eth0 has", "disk: up", "3 packets received", "51712"]),
+        full: true,
+        ..PLAIN
+    },
+    Boot {
+        name: "bad_input_to_our_tools_is_one_line_with_its_exit_code",
+        tools: Some("ferroxen"),
+        guests: true,
+        exec: BAD_INPUT,
+        expect: Expect::Output(&[
+            "none.cfg: No such file",
+            "x.cfg:3:",
+            "vcpus must be",
+            "not a kernel",
+            "2",
+            "checked",
+        ]),
         full: true,
         ..PLAIN
     },

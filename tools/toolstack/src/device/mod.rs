@@ -85,7 +85,7 @@ impl<H: Hypercalls> Host<H> {
             let error =
                 self.xs.read_if_there(&format!("/local/domain/0/error/backend/{kind}/{domid}/{number}/error"))?;
             if let Some(error) = error {
-                return Err(Error::Invalid(format!("{what} fails: {}", String::from_utf8_lossy(&error))));
+                return Err(Error::Failed(format!("{what} fails: {}", String::from_utf8_lossy(&error))));
             }
             let remedy = "is its module loaded (xen-blkback, xen-netback)?";
             return Err(Error::TimedOut { what, after: patience, remedy });

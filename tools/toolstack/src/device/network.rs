@@ -111,7 +111,7 @@ impl<H: Hypercalls> Host<H> {
             .env("netdev", "")
             .status()
             .map_err(Error::io(format!("cannot run {path}")))?;
-        if status.success() { Ok(()) } else { Err(Error::Invalid(format!("{path} {action} ended with {status}"))) }
+        if status.success() { Ok(()) } else { Err(Error::Failed(format!("{path} {action} ended with {status}"))) }
     }
 
     pub(crate) fn unplug_vif(&mut self, at: &DevicePaths) -> Result<()> {
