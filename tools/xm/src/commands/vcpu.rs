@@ -40,7 +40,7 @@ pub fn list(args: &Args<'_>) -> Outcome {
                 }));
             } else {
                 let name = &domain.name;
-                line(&format!("{name:<32} {domid:>5} {vcpu:>5} {cpu:>5}   {state} {seconds:>9.1}  {hard} / {soft}"));
+                line(&format!("{name:<32} {domid:>5} {vcpu:>5}{cpu:>5}   {state} {seconds:>9.1}  {hard} / {soft}"));
             }
         }
     }
