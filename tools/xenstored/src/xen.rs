@@ -137,6 +137,8 @@ impl DomainTransport for XenDomains {
         let page = self.map(domid, gfn)?;
         let local = self.bind(domid, port)?;
         self.domains.insert(domid, Connected { page, local, remote_port: port });
+        // The control domain's kernel begins to use its store with the first event.
+        self.notify(domid);
         info!("domain {domid} is connected (port {port})");
         Ok(())
     }
