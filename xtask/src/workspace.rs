@@ -20,6 +20,8 @@ pub struct Package {
     pub dependencies: Vec<(String, String)>,
     /// Names of its binaries.
     pub bins: Vec<String>,
+    /// `[package.metadata]` of its manifest.
+    pub metadata: Value,
 }
 
 impl Package {
@@ -58,5 +60,6 @@ fn read(paths: &Paths, package: &Value) -> Result<Package> {
             .filter(|target| list(&target["kind"]).any(|kind| kind == "bin"))
             .map(|target| text(&target["name"]))
             .collect(),
+        metadata: package["metadata"].clone(),
     })
 }

@@ -62,6 +62,7 @@ mod tests {
             folder: folder.into(),
             dependencies: dependencies.iter().map(|(name, kind)| ((*name).into(), (*kind).into())).collect(),
             bins: Vec::new(),
+            metadata: serde_json::Value::Null,
         }
     }
 
