@@ -46,6 +46,11 @@ impl PagingError {
         PagingError::ALL.get(usize::try_from(word.checked_sub(1)?).ok()?).copied()
     }
 
+    /// The same where a frame that is in use otherwise is an invalid argument like any other.
+    pub fn unfit(self) -> PagingError {
+        if self == PagingError::Busy { PagingError::Invalid } else { self }
+    }
+
     /// The errno that the guest sees. `Interrupted` becomes a continuation before this is asked; where it does not,
     /// the guest may try again.
     pub fn errno(self) -> Errno {

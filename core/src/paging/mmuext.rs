@@ -11,6 +11,7 @@ use crate::domain::DomId;
 use crate::frame::{FrameType, TypeRef};
 use crate::hypercall::{HypercallResult, Stop};
 use crate::platform::{Flush, Platform};
+use xen_abi::Errno;
 use xen_abi::xen::{
     MMUEXT_CLEAR_PAGE, MMUEXT_COPY_PAGE, MMUEXT_FLUSH_CACHE, MMUEXT_FLUSH_CACHE_GLOBAL, MMUEXT_INVLPG_ALL,
     MMUEXT_INVLPG_LOCAL, MMUEXT_INVLPG_MULTI, MMUEXT_MARK_SUPER, MMUEXT_NEW_BASEPTR, MMUEXT_NEW_USER_BASEPTR,
@@ -34,7 +35,10 @@ pub fn mmuext_op<P: Platform>(
     foreigndom: u64,
 ) -> HypercallResult {
     let count = count & 0xffff_ffff;
-    let before = continued(ctx, count, done_out)?;
+    let before = continued(ctx, count, done_out);
+    if !ops.is_guest() {
+        return Err(Errno::EFAULT.into());
+    }
     let begun = begin(ctx, count);
     let count = count & !PREEMPTED;
     let (at, result) = match begun {
@@ -42,7 +46,7 @@ pub fn mmuext_op<P: Platform>(
         Err(error) => (0, Err(error)),
     };
     let result = settle_error(ctx, result);
-    finish(ctx, done_out, before.wrapping_add(at))?;
+    finish(ctx, done_out, before.wrapping_add(at));
     match result {
         Ok(()) => Ok(0),
         Err(PagingError::Interrupted) => Err(Stop::Again([
@@ -62,6 +66,8 @@ fn run<P: Platform>(ctx: &mut Ctx<'_, P>, ops: Vaddr, count: u64, foreigndom: u6
         return (0, Ok(()));
     }
     let target = match Target::of(ctx, DomId(foreigndom as u16)) {
+        // These have no tables, no roots and no vcpus.
+        Ok(Target::Io | Target::Xen) => return (0, Err(PagingError::NotPermitted)),
         Ok(target) => target,
         Err(error) => return (0, Err(error)),
     };
@@ -96,8 +102,8 @@ fn one<P: Platform>(ctx: &mut Ctx<'_, P>, target: &Target<P>, op: &MmuextOp) -> 
         MMUEXT_NEW_USER_BASEPTR => own_only(target).and_then(|()| roots::new_user_base(ctx, mfn)),
         MMUEXT_TLB_FLUSH_LOCAL => flush(ctx, Scope::Local, Flush::All),
         MMUEXT_INVLPG_LOCAL => flush(ctx, Scope::Local, Flush::Page(at)),
-        MMUEXT_TLB_FLUSH_MULTI => flush(ctx, Scope::Vcpus(Vaddr(op.arg2)), Flush::All),
-        MMUEXT_INVLPG_MULTI => flush(ctx, Scope::Vcpus(Vaddr(op.arg2)), Flush::Page(at)),
+        MMUEXT_TLB_FLUSH_MULTI => flush_some(ctx, op, Flush::All),
+        MMUEXT_INVLPG_MULTI => flush_some(ctx, op, Flush::Page(at)),
         MMUEXT_TLB_FLUSH_ALL => flush(ctx, Scope::All, Flush::All),
         MMUEXT_INVLPG_ALL => flush(ctx, Scope::All, Flush::Page(at)),
         MMUEXT_FLUSH_CACHE | MMUEXT_FLUSH_CACHE_GLOBAL => {
@@ -116,6 +122,12 @@ fn one<P: Platform>(ctx: &mut Ctx<'_, P>, target: &Target<P>, op: &MmuextOp) -> 
         MMUEXT_MARK_SUPER | MMUEXT_UNMARK_SUPER => Err(PagingError::Unsupported),
         _ => Err(PagingError::Unknown),
     }
+}
+
+/// A flush on the vcpus of a mask. One that cannot be read is an invalid argument here, as with Xen.
+fn flush_some<P: Platform>(ctx: &mut Ctx<'_, P>, op: &MmuextOp, what: Flush) -> Result<(), PagingError> {
+    flush(ctx, Scope::Vcpus(Vaddr(op.arg2)), what)
+        .map_err(|error| if error == PagingError::Fault { PagingError::Invalid } else { error })
 }
 
 fn own_only<P: Platform>(target: &Target<P>) -> Result<(), PagingError> {

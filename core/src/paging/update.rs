@@ -10,6 +10,7 @@ use crate::domain::DomId;
 use crate::frame::{FrameRef, FrameType, TableGuard, TypeRef};
 use crate::hypercall::{HypercallResult, Stop};
 use crate::platform::Platform;
+use xen_abi::Errno;
 use xen_abi::xen::{
     MMU_MACHPHYS_UPDATE, MMU_NORMAL_PT_UPDATE, MMU_PT_UPDATE_NO_TRANSLATE, MMU_PT_UPDATE_PRESERVE_AD, MmuUpdate,
 };
@@ -43,7 +44,11 @@ pub fn mmu_update<P: Platform>(
     foreigndom: u64,
 ) -> HypercallResult {
     let count = count & 0xffff_ffff;
-    let before = continued(ctx, count, done_out)?;
+    let before = continued(ctx, count, done_out);
+    // Also a list without requests has to be where the guest may have one.
+    if !requests.is_guest() {
+        return Err(Errno::EFAULT.into());
+    }
     let begun = begin(ctx, count);
     let count = count & !PREEMPTED;
     let (at, result) = match begun {
@@ -53,7 +58,7 @@ pub fn mmu_update<P: Platform>(
         Err(error) => (0, Err(error)),
     };
     let result = settle_error(ctx, result);
-    finish(ctx, done_out, before.wrapping_add(at))?;
+    finish(ctx, done_out, before.wrapping_add(at));
     match result {
         Ok(()) => Ok(0),
         Err(PagingError::Interrupted) => Err(Stop::Again([
@@ -69,8 +74,9 @@ pub fn mmu_update<P: Platform>(
 }
 
 /// What a continuation did before: it is in the guest's memory, and only ever given back to the guest.
-pub(super) fn continued<P: Platform>(ctx: &Ctx<'_, P>, count: u64, done_out: Vaddr) -> Result<u64, Stop> {
-    if count & PREEMPTED != 0 && done_out.0 != 0 { ctx.read::<u32>(done_out).map(u64::from) } else { Ok(0) }
+pub(super) fn continued<P: Platform>(ctx: &Ctx<'_, P>, count: u64, done_out: Vaddr) -> u64 {
+    let again = count & PREEMPTED != 0 && done_out.0 != 0;
+    if again { ctx.read::<u32>(done_out).map_or(0, u64::from) } else { 0 }
 }
 
 /// Before a batch: half-done work first, even if there is nothing else to do. A continuation whose request was refused
@@ -103,9 +109,11 @@ pub(super) fn settle_error<P: Platform>(
     result
 }
 
-/// Tells the guest how much was done.
-pub(super) fn finish<P: Platform>(ctx: &Ctx<'_, P>, done_out: Vaddr, done: u64) -> Result<(), Stop> {
-    if done_out.0 != 0 { ctx.write(done_out, &(done as u32)) } else { Ok(()) }
+/// Tells the guest how much was done. What was done is done, also if it cannot be told: as with Xen, no error.
+pub(super) fn finish<P: Platform>(ctx: &Ctx<'_, P>, done_out: Vaddr, done: u64) {
+    if done_out.0 != 0 {
+        let _untold = ctx.write(done_out, &(done as u32));
+    }
 }
 
 /// Does a list, of which `N` requests are copied in at once.
@@ -177,8 +185,9 @@ fn run<P: Platform, const N: usize>(
 
 impl<P: Platform> Mmu<'_, P> {
     fn request(&mut self, cursor: &mut Cursor, request: &MmuUpdate) -> Result<(), PagingError> {
-        let at = Maddr(request.ptr & !3);
-        let command = request.ptr & 3;
+        // Bit 2 is neither command nor address: an entry is aligned to its size.
+        let at = Maddr(request.ptr & !7);
+        let command = request.ptr & 7;
         let how = match command {
             MMU_NORMAL_PT_UPDATE | MMU_PT_UPDATE_NO_TRANSLATE => Write::Plain,
             MMU_PT_UPDATE_PRESERVE_AD => Write::PreserveAd,

@@ -237,7 +237,7 @@ fn a_multi_flush_reaches_the_vcpus_in_the_bitmap() {
     let (_, cpus, what) = world.platform().flushes.lock().unwrap()[0];
     assert!(cpus.has(crate::cpu::CpuId(2)) && what == Flush::Page(Vaddr(0x7000)));
     assert_eq!(guest.effects.invlpg, Some(Vaddr(0x7000)));
-    assert_eq!(guest.ext(MMUEXT_TLB_FLUSH_MULTI, 0, 0x10), EFAULT);
+    assert_eq!(guest.ext(MMUEXT_TLB_FLUSH_MULTI, 0, 0x10), EINVAL);
 }
 
 #[test]
@@ -361,4 +361,27 @@ fn a_claim_must_be_the_frame_that_it_names() {
     let (_, claim) = guest.call(|ctx| install_l1e_at_va(ctx, Vaddr(0), claim)).unwrap_err();
     guest.call(|ctx| put_writable(ctx, claim.frame, claim.used));
     guest.assert_idle(&[a, b]);
+}
+
+/// Bit 2 of a request's address was dropped, so that 5 was MMU_MACHPHYS_UPDATE: found by guests/mmu-calls.
+#[test]
+fn an_update_of_half_an_entry_is_no_command() {
+    let world = world();
+    let mut guest = Guest::new(&world, 1);
+    let tables = guest.running();
+    for low in 4..8 {
+        let (result, done) = guest.update(&[(at(tables[3], 5) | low, 0)]);
+        assert_eq!((result, done), (Err(Stop::Err(Errno::ENOSYS)), 0));
+    }
+}
+
+#[test]
+fn frames_of_no_domain_have_no_extended_operations() {
+    let world = world();
+    let mut guest = Guest::new(&world, 0);
+    guest.running();
+    for foreign in [DomId::IO, DomId::XEN] {
+        let result = guest.ext_for(foreign.0.into(), MMUEXT_TLB_FLUSH_LOCAL, 0, 0);
+        assert_eq!(result, Err(Stop::Err(Errno::EPERM)));
+    }
 }
