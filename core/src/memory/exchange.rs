@@ -9,7 +9,6 @@ use crate::access;
 use crate::addr::{Mfn, Vaddr};
 use crate::ctx::Ctx;
 use crate::domain::{DomId, Domain};
-use crate::frame::FrameError;
 use crate::hypercall::{HypercallResult, Stop};
 use crate::memory::heap::{MAX_ORDER, Request};
 use crate::platform::{Flush, Platform};
@@ -32,6 +31,10 @@ pub(super) fn exchange<P: Platform>(ctx: &Ctx<'_, P>, arg: Vaddr) -> HypercallRe
     let total = frames(input).ok_or(Errno::EINVAL)?;
     if input.domid != output.domid || frames(output) != Some(total) || request.nr_exchanged > input.nr_extents {
         return Err(Errno::EINVAL.into());
+    }
+    // Before anything changes hands. XSA-212 was a check of the results' place that a guest's own progress got around.
+    if [&input.extent_start, &output.extent_start].iter().any(|list| !Vaddr(list.addr()).is_guest()) {
+        return Err(Errno::EFAULT.into());
     }
     let dom = access::target(ctx, DomId(input.domid))?;
     let chunk = Chunk {
@@ -147,10 +150,7 @@ impl Chunk {
             for n in 0..1u64 << self.give {
                 let mfn = Mfn(first).offset(n);
                 // Not through `free_frame`: what it counts out is counted in again with the new frames.
-                let _taken = ctx.hv.frames.take_away(mfn, dom.id).map_err(|error| match error {
-                    FrameError::Busy => Errno::EBUSY,
-                    _ => Errno::EINVAL,
-                })?;
+                let _taken = ctx.hv.frames.take_away(mfn, dom.id).map_err(|_| Errno::EINVAL)?;
                 list.push(ctx, mfn);
             }
         }

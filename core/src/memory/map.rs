@@ -74,8 +74,8 @@ impl MapSlot {
 
 /// XENMEM_memory_map: the caller's own map, cut to what its buffer holds.
 pub(super) fn own<P: Platform>(ctx: &Ctx<'_, P>, arg: Vaddr) -> HypercallResult {
-    let map = ctx.dom.memory_map.get().filter(|map| !map.is_empty()).ok_or(Errno::ENOSYS)?;
     let request: XenMemoryMap = ctx.read(arg)?;
+    let map = ctx.dom.memory_map.get().filter(|map| !map.is_empty()).ok_or(Errno::ENOSYS)?;
     let wanted = usize::try_from(request.nr_entries).unwrap_or(usize::MAX);
     copy_out(ctx, arg, request, map.get(..wanted).unwrap_or(&map))
 }

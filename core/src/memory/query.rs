@@ -13,7 +13,7 @@ use xen_abi::Errno;
 use xen_abi::arch_x86::ArchSharedInfo;
 use xen_abi::arch_x86_64::{MACH2PHYS_NR_ENTRIES, MACH2PHYS_VIRT_END, MACH2PHYS_VIRT_START};
 use xen_abi::memory::*;
-use xen_abi::xen::SharedInfo;
+use xen_abi::xen::{DOMID_SELF, SharedInfo};
 
 /// The three questions about a reservation, in pages.
 pub(super) fn reservation<P: Platform>(ctx: &Ctx<'_, P>, command: u32, arg: Vaddr) -> HypercallResult {
@@ -71,7 +71,12 @@ pub(super) fn claim<P: Platform>(ctx: &Ctx<'_, P>, arg: Vaddr) -> HypercallResul
     if !request.extent_start.is_null() || request.extent_order != 0 || request.mem_flags != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let dom = access::controlled(ctx, DomId(request.domid))?;
+    // By number only, and a domain that is not there is an invalid argument here.
+    if request.domid == DOMID_SELF {
+        return Err(Errno::EINVAL.into());
+    }
+    let dom = access::controlled(ctx, DomId(request.domid))
+        .map_err(|errno| if errno == Errno::ESRCH { Errno::EINVAL } else { errno })?;
     let (total, max) = (dom.pages.total.load(Ordering::Relaxed), dom.pages.max.load(Ordering::Relaxed));
     match ctx.hv.heap.claim(&dom.pages.claim, total, max, request.nr_extents) {
         Ok(()) => Ok(0),

@@ -74,6 +74,14 @@ fn populate<P: Platform>(
 }
 
 fn allocate<P: Platform>(ctx: &Ctx<'_, P>, dom: &Domain<P>, request: &XenMemoryReservation) -> Option<Mfn> {
+    // All memory is node 0's. XSA-231 was a node number that nobody had looked at.
+    const NODES: u32 = 64;
+    const ANY: u32 = 0xff;
+    let node = XENMEMF_get_node(request.mem_flags);
+    let exact = request.mem_flags & XENMEMF_exact_node_request != 0;
+    if node != ANY && (node >= NODES || exact && node != 0) {
+        return None;
+    }
     let bits = XENMEMF_get_address_bits(request.mem_flags);
     ctx.hv.alloc_for(ctx.cpu, dom, request.extent_order, bits, false).ok()
 }

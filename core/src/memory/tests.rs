@@ -315,7 +315,7 @@ fn a_chunk_that_cannot_be_exchanged_stays_as_it_was() {
     // The last frame of the second chunk is in use.
     let held = world.hv.frames.get(Mfn(mfns[15]), DomId(1)).unwrap();
     let request = exchange(request(16, 0, LIST), request(2, 3, OUT));
-    assert_eq!(op(&world, 1, XENMEM_exchange.into(), &request), Err(Stop::Err(Errno::EBUSY)));
+    assert_eq!(op(&world, 1, XENMEM_exchange.into(), &request), Err(Stop::Err(Errno::EINVAL)));
     assert_eq!(exchanged(&world), 8);
     assert!(mfns[..8].iter().all(|&mfn| world.hv.frames.owner(Mfn(mfn)).is_none()));
     assert!(mfns[8..].iter().all(|&mfn| world.hv.frames.owner(Mfn(mfn)) == Some(DomId(1))));
@@ -629,4 +629,20 @@ proptest! {
             }
         }
     }
+}
+
+/// XSA-231: a node number that nobody had looked at indexed a table.
+#[test]
+fn memory_of_a_node_that_is_not_there_is_not_given() {
+    let world = world();
+    poke_list(&world, LIST, &[7]);
+    for flags in [XENMEMF_node(1) | XENMEMF_exact_node_request, XENMEMF_node(200), XENMEMF_node(0xfe)] {
+        let argument = XenMemoryReservation { mem_flags: flags, ..request(1, 0, LIST) };
+        assert_eq!(op(&world, 1, XENMEM_populate_physmap.into(), &argument), Ok(0));
+    }
+    for flags in [0, XENMEMF_node(0) | XENMEMF_exact_node_request, XENMEMF_node(1)] {
+        let argument = XenMemoryReservation { mem_flags: flags, ..request(1, 0, LIST) };
+        assert_eq!(op(&world, 1, XENMEM_populate_physmap.into(), &argument), Ok(1));
+    }
+    check(&world);
 }
