@@ -13,7 +13,7 @@ use crate::addr::{Mfn, Vaddr};
 use crate::ctx::Ctx;
 use crate::domain::{DomId, Domain};
 use crate::hypercall::Stop;
-use crate::paging::{PagingError, get_writable, put_writable};
+use crate::paging::{get_writable, put_writable};
 use crate::platform::Platform;
 use core::sync::atomic::Ordering;
 use xen_abi::Errno;
@@ -69,7 +69,7 @@ impl From<Notify> for Outcome {
 /// Takes a frame of the caller's for the FIFO layout. `EAGAIN`: interrupted, the guest tries again.
 fn hold<P: Platform>(ctx: &mut Ctx<'_, P>, frame: u64) -> Result<Held, Errno> {
     let own = ctx.dom;
-    match get_writable(ctx, own, Mfn(frame), true).map_err(PagingError::errno)? {
+    match get_writable(ctx, own, Mfn(frame), true).map_err(|error| error.unfit().errno())? {
         (frame, Some(used)) => Ok((frame, used)),
         (frame, None) => {
             put_writable(ctx, frame, None);

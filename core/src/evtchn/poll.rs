@@ -3,6 +3,7 @@
 use super::Target;
 use super::layout::Layout;
 use super::notify::VcpuSet;
+use super::port::Binding;
 use crate::domain::{Domain, Hypervisor, Vcpu};
 use crate::platform::Platform;
 use core::sync::atomic::Ordering;
@@ -23,9 +24,12 @@ pub fn poll_stop<P: Platform>(dom: &Domain<P>, vcpu: &Vcpu<P>) -> bool {
     dom.events.set_polling(vcpu.id, false)
 }
 
-/// Whether a port of the guest is pending (a port that is not in use is not). `EINVAL`: no such port.
+/// Whether a port of the guest is pending. `EINVAL`: no such port, or one that is not in use.
 pub fn is_pending<P: Platform>(hv: &Hypervisor<P>, dom: &Domain<P>, number: u32) -> Result<bool, Errno> {
     let port = dom.events.port(number)?.lock();
+    if matches!(port.binding, Binding::Free | Binding::Reserved) {
+        return Err(Errno::EINVAL);
+    }
     Ok(port.in_guest_use() && dom.events.abi().is_pending(Target { platform: &hv.platform, dom }, number))
 }
 
