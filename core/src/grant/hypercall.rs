@@ -149,11 +149,12 @@ pub fn grant_table_op<P: Platform>(ctx: &mut Ctx<'_, P>, cmd: u64, args: Vaddr, 
             (op.nr_frames, op.max_nr_frames) = size.unwrap_or((op.nr_frames, op.max_nr_frames));
             Ok(())
         }),
-        GNTTABOP_set_version => all.single(ctx, |ctx, op: &mut GnttabSetVersion| {
+        // These two take one request, and do not look at the count.
+        GNTTABOP_set_version => Requests { count: 1, ..all }.single(ctx, |ctx, op: &mut GnttabSetVersion| {
             op.version = version::set(ctx.hv, ctx.cpu, ctx.dom, op.version)?;
             Ok(())
         }),
-        GNTTABOP_get_version => all.single(ctx, |ctx, op: &mut GnttabGetVersion| {
+        GNTTABOP_get_version => Requests { count: 1, ..all }.single(ctx, |ctx, op: &mut GnttabGetVersion| {
             op.version = access::target(ctx, DomId(op.dom))?.grants.size().0;
             Ok(())
         }),

@@ -57,9 +57,15 @@ fn list<P: Platform>(
     count: u32,
     frame: impl Fn(usize) -> Option<Mfn>,
 ) -> Result<Result<(), Status>, Stop> {
+    if !Vaddr(to).is_guest() {
+        return Err(Errno::EFAULT.into());
+    }
     for at in 0..count {
         let Some(frame) = usize::try_from(at).ok().and_then(&frame) else { return Ok(Err(Status::General)) };
-        ctx.write_at(Vaddr(to), at.into(), &frame.0)?;
+        // What is not mapped is the request's fault, not the call's.
+        if ctx.write_at(Vaddr(to), at.into(), &frame.0).is_err() {
+            return Ok(Err(Status::BadVirtAddr));
+        }
     }
     Ok(Ok(()))
 }

@@ -13,6 +13,8 @@ pub enum Status {
     BadRef,
     /// No such handle.
     BadHandle,
+    /// A list of results is at an address that cannot be written.
+    BadVirtAddr,
     /// The right is missing.
     Denied,
     /// The frame cannot be used for this.
@@ -35,6 +37,7 @@ impl Status {
             Status::BadDomain => GNTST_bad_domain,
             Status::BadRef => GNTST_bad_gntref,
             Status::BadHandle => GNTST_bad_handle,
+            Status::BadVirtAddr => GNTST_bad_virt_addr,
             Status::Denied => GNTST_permission_denied,
             Status::BadPage => GNTST_bad_page,
             Status::BadCopyArg => GNTST_bad_copy_arg,

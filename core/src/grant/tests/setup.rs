@@ -43,10 +43,12 @@ fn the_limit_holds_and_foreign_tables_are_for_the_privileged() {
 }
 
 #[test]
-fn a_list_that_cannot_be_written_is_a_fault() {
+fn a_list_that_cannot_be_written_is_the_requests_fault_and_one_in_the_hypervisor_the_calls() {
     let world = world();
     let mut guest = Guest::new(&world, 1);
     let op = GnttabSetupTable { frame_list: GuestPtr::new(8), ..request(DOMID_SELF, 1) };
+    assert_eq!(guest.op(GNTTABOP_setup_table, op).status, GNTST_bad_virt_addr);
+    let op = GnttabSetupTable { frame_list: GuestPtr::new(0xffff_8300_0000_0000), ..request(DOMID_SELF, 1) };
     assert_eq!(guest.ops(GNTTABOP_setup_table, &[op]).0, Err(Stop::Err(Errno::EFAULT)));
 }
 
