@@ -55,12 +55,13 @@ fn index(pv: &PvState, reg: u64) -> Result<usize, Errno> {
 ///
 /// # Errors
 /// `ENODEV`: no such register; `EPERM`: a breakpoint in the hypervisor's or in no address space, one on ports without
-/// CR4.DE, or general detection. I/O breakpoints are kept but never hit.
+/// CR4.DE, or general detection. `EINVAL`: a bit of DR6's or DR7's upper half. I/O breakpoints are kept but never hit.
 pub fn set(pv: &mut PvState, reg: u64, value: u64) -> Result<(), Errno> {
     let index = index(pv, reg)?;
     let value = match index {
         0..=3 if !is_guest_address(value) => return Err(Errno::EPERM),
         0..=3 => value,
+        _ if value > u64::from(u32::MAX) => return Err(Errno::EINVAL),
         4 => value & DR6_MASK | DR6_ONES,
         _ => control(pv, value)?,
     };

@@ -159,6 +159,10 @@ fn multicall<P: Platform>(
     count: u64,
 ) -> HypercallResult {
     let count = count & 0xffff_ffff;
+    // Also a list without entries has to be where the guest may have one.
+    if !list.is_guest() {
+        return Err(Errno::EFAULT.into());
+    }
     for index in 0..count {
         let at = Vaddr(list.0.wrapping_add(index.wrapping_mul(ENTRY)));
         let rest = [at.0, count.wrapping_sub(index), 0, 0, 0, 0];

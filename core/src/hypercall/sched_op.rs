@@ -2,6 +2,7 @@
 
 use super::{HypercallResult, Stop};
 use crate::addr::Vaddr;
+use crate::cpu::CpuId;
 use crate::ctx::Ctx;
 use crate::domain::DomId;
 use crate::evtchn::{self, POLL_ANY};
@@ -40,7 +41,15 @@ pub fn sched_op<P: Platform>(ctx: &mut Ctx<'_, P>, cmd: u32, arg: Vaddr) -> Hype
         SCHEDOP_shutdown_code => Ok(0),
         SCHEDOP_poll => poll(ctx, arg),
         SCHEDOP_watchdog => watchdog(ctx, arg),
-        SCHEDOP_pin_override => Err(Errno::EPERM.into()),
+        SCHEDOP_pin_override => {
+            if !ctx.dom.privileged {
+                return Err(Errno::EPERM.into());
+            }
+            let op: SchedPinOverride = ctx.read(arg)?;
+            // A vcpu cannot be pinned for a while; there is no pin to take back, either.
+            let there = u16::try_from(op.pcpu).is_ok_and(|cpu| ctx.platform().online().has(CpuId(cpu)));
+            Err(if there { Errno::EOPNOTSUPP } else { Errno::EINVAL }.into())
+        }
         SCHEDOP_remote_shutdown => {
             let op: SchedRemoteShutdown = ctx.read(arg)?;
             if !ctx.dom.privileged {

@@ -308,10 +308,14 @@ fn a_breakpoint_is_in_the_guests_space_or_refused() {
 #[test]
 fn debug_control_keeps_its_fixed_bits() {
     let pv = &mut PvState::default();
-    assert_eq!(debugreg(pv, 6, u64::MAX), Ok(0xffff_efff));
+    assert_eq!(debugreg(pv, 6, 0xffff_ffff), Ok(0xffff_efff));
+    // Bits that MOV to DR6 or DR7 would fault on.
+    for (reg, value) in [(6, 1 << 32), (7, 1 << 32 | 0x400), (6, u64::MAX)] {
+        assert_eq!(debugreg(pv, reg, value), err(Errno::EINVAL));
+    }
     assert_eq!(debugreg(pv, 6, 0), Ok(0xffff_0ff0));
     assert_eq!(debugreg(pv, 7, 0), Ok(0x400));
-    assert_eq!(debugreg(pv, 7, 0xd_0000_0000 | 0xd801), Ok(0x401));
+    assert_eq!(debugreg(pv, 7, 0xd801), Ok(0x401));
     assert_eq!(debugreg(pv, 7, 1 << 13), err(Errno::EPERM), "general detection");
     assert_eq!(debugreg(pv, 7, 2 << 20 | 1), err(Errno::EPERM), "I/O breakpoint without CR4.DE");
     assert_eq!(debugreg(pv, 5, 0x403), Ok(0x403), "DR5 is DR7");

@@ -19,6 +19,8 @@ use xen_abi::xen::VcpuInfo;
 
 /// The shortest period of a periodic timer, in nanoseconds.
 const MIN_PERIOD: u64 = 1_000_000;
+/// The longest: twice of it can still be added to a time.
+const MAX_PERIOD: u64 = u64::MAX >> 2;
 
 /// `vcpu_op(cmd, vcpu, arg)`.
 ///
@@ -74,6 +76,9 @@ pub fn vcpu_op<P: Platform>(ctx: &mut Ctx<'_, P>, cmd: u32, id: u32, arg: Vaddr)
         }
         VCPUOP_register_runstate_memory_area => {
             let area: u64 = ctx.read(arg)?;
+            if !Vaddr(area).is_guest() {
+                return Err(Errno::EFAULT.into());
+            }
             target.runstate.area.store(area, Ordering::Release);
             if own && area != 0 {
                 let snapshot = target.runstate.snapshot(ctx.platform().now());
@@ -83,13 +88,16 @@ pub fn vcpu_op<P: Platform>(ctx: &mut Ctx<'_, P>, cmd: u32, id: u32, arg: Vaddr)
         }
         VCPUOP_register_vcpu_time_memory_area => {
             let area: u64 = ctx.read(arg)?;
+            if !Vaddr(area).is_guest() {
+                return Err(Errno::EFAULT.into());
+            }
             target.time_area.store(area, Ordering::Release);
             ctx.effects.update_time = true;
             Ok(0)
         }
         VCPUOP_set_periodic_timer => {
             let op: VcpuSetPeriodicTimer = ctx.read(arg)?;
-            if op.period_ns < MIN_PERIOD || op.period_ns > i64::MAX.cast_unsigned() {
+            if op.period_ns < MIN_PERIOD || op.period_ns > MAX_PERIOD {
                 return Err(Errno::EINVAL.into());
             }
             target.timers.period.store(op.period_ns, Ordering::Relaxed);
@@ -145,14 +153,15 @@ fn register_info<P: Platform>(
 ) -> HypercallResult {
     const SIZE: u64 = size_of::<VcpuInfo>() as u64;
     if u64::from(offset) > PAGE_SIZE - SIZE || !offset.is_multiple_of(8) {
-        return Err(Errno::EINVAL.into());
+        return Err(Errno::ENXIO.into());
     }
     // Once only; and the record of a vcpu that runs elsewhere cannot be moved under it.
     if target.info_frame.load(Ordering::Acquire) != 0 || (!own && target.sched.flags() & UP != 0) {
         return Err(Errno::EINVAL.into());
     }
     let dom = ctx.dom;
-    let (frame, used) = paging::get_writable(ctx, dom, Mfn(gfn.0), true).map_err(|error| Stop::Err(error.errno()))?;
+    let (frame, used) =
+        paging::get_writable(ctx, dom, Mfn(gfn.0), true).map_err(|error| Stop::Err(error.unfit().errno()))?;
     let mfn = frame.mfn();
     if target.info_frame.compare_exchange(0, mfn.0, Ordering::SeqCst, Ordering::Relaxed).is_err() {
         paging::put_writable(ctx, frame, used);

@@ -83,7 +83,7 @@ pub fn physdev_op<P: Platform>(
         PHYSDEVOP_set_iobitmap => {
             let op: PhysdevSetIobitmap = ctx.read(arg)?;
             // A bitmap that cannot be read forbids all ports.
-            if op.nr_ports > PORTS {
+            if op.nr_ports > PORTS || !Vaddr(op.bitmap.addr()).is_guest() {
                 return Err(Errno::EINVAL.into());
             }
             ctx.pv.iobmp = Vaddr(op.bitmap.addr());
