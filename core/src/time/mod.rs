@@ -4,6 +4,6 @@ mod record;
 mod runstate;
 mod timers;
 
-pub use record::{TscScale, WallClock, write_record};
+pub use record::{TscScale, WallClock, record, write_record};
 pub use runstate::{RunState, VcpuRunState};
 pub use timers::{Timer, TimerKind, Timers, VcpuTimers};

@@ -3,7 +3,7 @@
 use crate::addr::Maddr;
 use crate::platform::Platform;
 use core::mem::offset_of;
-use xen_abi::xen::{SharedInfo, VcpuInfo};
+use xen_abi::xen::{SharedInfo, VcpuInfo, VcpuTimeInfo};
 
 /// How a CPU's TSC becomes system time: `ns = system + ((tsc - stamp) << shift) * mul >> 32`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +74,19 @@ pub fn write_record<P: Platform>(platform: &P, info: Maddr, scale: &TscScale, st
     page.store_u8(at + 28, scale.shift.cast_unsigned());
     page.store_u8(at + 29, u8::from(stable)); // XEN_PVCLOCK_TSC_STABLE_BIT
     page.store_u32(at, (version | 1).wrapping_add(1));
+}
+
+/// The same as a value, for the second place at which a guest may want it (VCPUOP_register_vcpu_time_memory_area).
+pub fn record(scale: &TscScale, stable: bool, version: u32) -> VcpuTimeInfo {
+    VcpuTimeInfo {
+        version,
+        tsc_timestamp: scale.stamp,
+        system_time: scale.system,
+        tsc_to_system_mul: scale.mul,
+        tsc_shift: scale.shift,
+        flags: u8::from(stable),
+        ..VcpuTimeInfo::default()
+    }
 }
 
 /// Wall clock at system time 0.

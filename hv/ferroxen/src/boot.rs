@@ -1,6 +1,6 @@
 //! From the boot loader to the first vcpu.
 
-use crate::{console, efi, error, heap, info, machine, panic, percpu, warning};
+use crate::{console, efi, error, heap, info, machine, panic, percpu, switch, warning};
 use core::sync::atomic::Ordering;
 use ferroxen_core::cpu::CpuId;
 use ferroxen_core::options::{Complaint, LogLevel, Options};
@@ -391,6 +391,9 @@ fn make_cpu_area(cpu: CpuId, early: &mut Early) -> machine::CpuArea {
     let area = layout::cpu_area(cpu.0);
     let data = paging::P | paging::W | paging::GLOBAL | paging::NX;
     paging::reserve(area, layout::AREA_STACK + layout::STACK_BYTES, &mut || early.page());
+    if switch::ZERO_PAGE.load(Ordering::Relaxed) == 0 {
+        switch::ZERO_PAGE.store(early.page(), Ordering::Relaxed);
+    }
     let gdt_page = early.page();
     let tss_page = early.page();
     paging::set(area + layout::AREA_GDT + 14 * 4096, gdt_page | data);
@@ -428,9 +431,6 @@ pub fn setup_cpu(cpu: CpuId, options: &Options) {
             if features[1] & 1 << 20 != 0 {
                 cr4 |= 1 << 21; // SMAP
             }
-        }
-        if features[1] & 1 != 0 {
-            cr4 |= 1 << 16; // FSGSBASE
         }
         if features[2] & 1 << 2 != 0 {
             cr4 |= 1 << 11; // UMIP

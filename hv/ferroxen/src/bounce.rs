@@ -139,6 +139,17 @@ pub fn page_fault(top: &mut StackTop, va: u64, error: u32) {
     exception(top, 14, Some(error));
 }
 
+/// Goes to the guest's handler for NMIs, if it has one; no further NMI comes before that returns.
+pub fn deliver_nmi(top: &mut StackTop, vcpu: &machine::Vcpu) {
+    const NMI: u8 = 2;
+    if vcpu.traps[usize::from(NMI)].address.load(Ordering::Relaxed) != 0
+        && vcpu.pending_nmi.swap(false, Ordering::AcqRel)
+    {
+        top.pv.flags |= pv::NMI_MASKED;
+        exception(top, NMI, None);
+    }
+}
+
 /// Goes to the event callback.
 pub fn deliver_event(top: &mut StackTop) {
     percpu::count(Counter::EventCallback);

@@ -162,7 +162,10 @@ impl PrivMachine for Guest<'_> {
                 ferroxen_x86::fpu::set_task_switched(on);
             }
             2 => self.pv.cr2 = value,
-            4 => self.pv.cr4 = cpupolicy::pv_cr4(self.policy, instructions::read_cr4(), value),
+            4 => {
+                self.pv.cr4 = cpupolicy::pv_cr4(self.policy, instructions::read_cr4(), value);
+                crate::switch::load_cr4(self.pv);
+            }
             // Loading it again is a flush; another root goes by MMUEXT_NEW_BASEPTR.
             3 if value == self.pv.kernel_root.0 => hv().platform.load_root(percpu::this(), self.pv.kernel_root),
             _ => return None,

@@ -5,18 +5,27 @@ use crate::percpu::{self, Counter, remote};
 use crate::platform::{flush_all_here, scale, tsc};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU64, Ordering};
-use ferroxen_core::addr::Maddr;
+use ferroxen_core::Platform;
+use ferroxen_core::addr::{Maddr, Vaddr};
 use ferroxen_core::cpu::{CpuId, MAX_CPUS};
 use ferroxen_core::pv::{self, GDT_FRAMES, PvState};
 use ferroxen_core::sched::Scheduler;
-use ferroxen_core::time::{RunState, write_record};
+use ferroxen_core::time::{RunState, TscScale, record, write_record};
 use ferroxen_sync::Shared;
 use ferroxen_x86::paging::{self, direct};
 use ferroxen_x86::{StackTop, descriptors, entry, fpu, guest_copy, instructions, layout};
+use zerocopy::IntoBytes;
 
 const FS_BASE: u32 = 0xc000_0100;
 const GS_BASE: u32 = 0xc000_0101;
 const SHADOW_GS_BASE: u32 = 0xc000_0102;
+
+/// A page of zeroes, where a guest's GDT has no frame: the descriptor table reaches to the hypervisor's own descriptors
+/// behind it, so a selector between finds a descriptor that is not there, as the guest expects, and not a page fault.
+pub static ZERO_PAGE: AtomicU64 = AtomicU64::new(0);
+
+/// Bits of CR4 that are loaded as the guest has them: TSD, FSGSBASE.
+const CR4_LOADED: u64 = 1 << 2 | 1 << 16;
 
 /// What a CPU runs; touched by that CPU only.
 #[derive(Default)]
@@ -201,10 +210,25 @@ fn enter(top: &mut StackTop, slot: &mut Current, vcpu: Shared<Vcpu>, now: u64) {
     load_descriptor_tables(&top.pv);
     load_segments(top);
     load_debug(&top.pv);
+    load_cr4(&top.pv);
     fpu::set_task_switched(top.pv.flags & pv::TASK_SWITCHED != 0);
     write_time(vcpu);
     vcpu.runstate.change(RunState::Running, now);
     crate::work::update_runstate_area(vcpu);
+}
+
+/// Loads the bits of CR4 that the guest has a say in. XSA-293: another vcpu's must not be left.
+pub fn load_cr4(pv: &PvState) {
+    const TSD: u64 = 1 << 2;
+    let now = instructions::read_cr4();
+    // With the option tsc-skew every guest's RDTSC is trapped.
+    let always = if crate::platform::SKEW.load(Ordering::Relaxed) == 0 { 0 } else { TSD };
+    let wanted = now & !CR4_LOADED | pv.cr4 & CR4_LOADED | always;
+    if wanted != now {
+        // SAFETY: the guest's policy allowed these bits, and the hypervisor reads neither the TSC by ring 3 nor bases by
+        // those instructions.
+        unsafe { instructions::write_cr4(wanted) };
+    }
 }
 
 /// Tells the exit path where the vcpu's `struct vcpu_info` is.
@@ -218,6 +242,30 @@ pub fn refresh_info(top: &mut StackTop, vcpu: &Vcpu) {
 pub fn write_time(vcpu: &Vcpu) {
     let scale = scale().rebase(tsc());
     write_record(&hv().platform, vcpu.info(), &scale, true);
+    let area = vcpu.time_area.load(Ordering::Acquire);
+    if area != 0 {
+        write_time_area(area, &scale);
+    }
+}
+
+/// Writes the running vcpu's second time record, where its guest wants it; a guest that unmapped that sees no more of it.
+fn write_time_area(area: u64, scale: &TscScale) {
+    const WORD: usize = size_of::<u32>();
+    let (platform, cpu) = (&hv().platform, percpu::this());
+    let mut version = 0u32;
+    if platform.copy_from_guest(cpu, Vaddr(area), version.as_mut_bytes()).is_err() {
+        return;
+    }
+    let version = version | 1;
+    let done = record(scale, true, version.wrapping_add(1));
+    // The version is odd while the rest changes.
+    let parts: [(u64, &[u8]); 3] =
+        [(0, version.as_bytes()), (WORD as u64, &done.as_bytes()[WORD..]), (0, &done.as_bytes()[..WORD])];
+    for (at, bytes) in parts {
+        if platform.copy_to_guest(cpu, Vaddr(area.wrapping_add(at)), bytes).is_err() {
+            return;
+        }
+    }
 }
 
 /// Data selectors and segment bases.
@@ -270,8 +318,9 @@ pub fn load_descriptor_tables(pv: &PvState) {
     let cpu = percpu::number();
     let area = layout::cpu_area(cpu);
     let frames = (pv.gdt_entries as usize).div_ceil(512);
+    let none = ZERO_PAGE.load(Ordering::Relaxed) | paging::P | paging::NX;
     for (i, frame) in pv.gdt_frames.iter().enumerate() {
-        let entry = if i < frames { frame.maddr().0 | paging::P | paging::W | paging::NX } else { 0 };
+        let entry = if i < frames { frame.maddr().0 | paging::P | paging::W | paging::NX } else { none };
         let at = area + layout::AREA_GDT + i as u64 * 4096;
         paging::set(at, entry);
         instructions::invlpg(at);

@@ -4,10 +4,12 @@ use crate::machine::{Vcpu, hv};
 use crate::percpu::{self, work};
 use crate::platform::{flush_all_here, flush_here};
 use crate::{bounce, irq, switch, timer};
+use core::sync::atomic::Ordering;
 use ferroxen_core::Platform;
 use ferroxen_core::addr::Vaddr;
 use ferroxen_core::ctx::Effects;
 use ferroxen_core::platform::Flush;
+use ferroxen_core::pv;
 use ferroxen_x86::{StackTop, fpu, instructions};
 
 /// Called by the exit path as long as something waits. Comes and goes with interrupts off.
@@ -29,6 +31,12 @@ extern "C" fn exit_work_for_guest(top: &mut StackTop) {
     if let Some((vcpu, _, _)) = switch::running() {
         if top.pv.vcpu_info != vcpu.info() {
             switch::refresh_info(top, vcpu);
+        }
+        if vcpu.pending_nmi.load(Ordering::Acquire) && top.pv.flags & pv::NMI_MASKED == 0 {
+            // SAFETY: as above; the guest's stack is written with interrupts on.
+            unsafe { instructions::sti() };
+            bounce::deliver_nmi(top, vcpu);
+            instructions::cli();
         }
         let info = hv().platform.page(vcpu.info().mfn());
         let at = vcpu.info().offset();
