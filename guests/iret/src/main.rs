@@ -24,7 +24,7 @@ fn run(report: &mut Report) {
     let root = user::set_up();
     report.check("a root table and a stack for user mode", root.is_ok());
     let rsp = stack.va() + 4096;
-    let kernel = Target { rip: code.va(), cs: KERNEL_CS, rflags: 0x2, rsp, ss: USER_SS, rdi: 7 };
+    let kernel = Target { rip: code.va(), cs: KERNEL_CS, rflags: 0x2, rsp, ss: USER_SS, rdi: 7, flags: 0 };
     good(report, kernel);
     good(report, Target { cs: USER_CS, ..kernel });
     for target in [kernel, Target { cs: USER_CS, ..kernel }] {

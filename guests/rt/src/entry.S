@@ -155,8 +155,8 @@ enter_user:
     push [rdi + 16]
     push [rdi + 8]
     push [rdi]
+    push [rdi + 48]
     mov rdi, [rdi + 40]
-    push 0
     jmp hypercall_page + 23 * 32
 .global leave_user
 leave_user:

@@ -18,6 +18,45 @@ fn address(_number: u32) -> u64 {
     unimplemented!("there is no hypervisor below a host program")
 }
 
+/// Errors as a hypercall gives them.
+#[allow(missing_docs)]
+pub mod error {
+    use xen_abi::errno::Errno;
+    pub const EPERM: i64 = Errno::EPERM.as_neg();
+    pub const ENOENT: i64 = Errno::ENOENT.as_neg();
+    pub const ESRCH: i64 = Errno::ESRCH.as_neg();
+    pub const ENXIO: i64 = Errno::ENXIO.as_neg();
+    pub const E2BIG: i64 = Errno::E2BIG.as_neg();
+    pub const ENOMEM: i64 = Errno::ENOMEM.as_neg();
+    pub const EACCES: i64 = Errno::EACCES.as_neg();
+    pub const EFAULT: i64 = Errno::EFAULT.as_neg();
+    pub const EBUSY: i64 = Errno::EBUSY.as_neg();
+    pub const EEXIST: i64 = Errno::EEXIST.as_neg();
+    pub const ENODEV: i64 = Errno::ENODEV.as_neg();
+    pub const EINVAL: i64 = Errno::EINVAL.as_neg();
+    pub const ENOSPC: i64 = Errno::ENOSPC.as_neg();
+    pub const ERANGE: i64 = Errno::ERANGE.as_neg();
+    pub const ENOSYS: i64 = Errno::ENOSYS.as_neg();
+    pub const ENODATA: i64 = Errno::ENODATA.as_neg();
+    pub const EOVERFLOW: i64 = Errno::EOVERFLOW.as_neg();
+    pub const ENOBUFS: i64 = Errno::ENOBUFS.as_neg();
+    pub const EOPNOTSUPP: i64 = Errno::EOPNOTSUPP.as_neg();
+}
+
+/// Addresses at which no argument can be: not mapped, the hypervisor's, not canonical, wrapping.
+pub const NOWHERE: [u64; 5] = [0x1000, 0xffff_8300_0000_0000, 0xffff_82d0_4020_0000, 1 << 47, u64::MAX - 3];
+
+/// A domain number that nobody has.
+pub const NOBODY: u16 = 0x1234;
+
+/// A hypercall whose first argument is a subcommand and whose second is an address, made with each address of
+/// [`NOWHERE`]: what it gives, if that is always the same, else `None`.
+pub fn nowhere(number: u32, command: u32) -> Option<i64> {
+    let mut results = NOWHERE.map(|at| raw(number, [command.into(), at, 0, 0, 0])).into_iter();
+    let first = results.next()?;
+    results.all(|result| result == first).then_some(first)
+}
+
 /// The most hypercalls that the page has room for.
 pub const NUMBERS: u32 = 128;
 

@@ -15,6 +15,7 @@
 
 pub mod console;
 pub mod events;
+pub mod grant;
 pub mod hypercall;
 pub mod memory;
 pub mod probe;

@@ -35,7 +35,7 @@ pub const KERNEL_RO: u64 = PRESENT | USER | ACCESSED | DIRTY;
 
 #[repr(C, align(4096))]
 struct Pool([[u8; 4096]; POOL]);
-const POOL: usize = 128;
+const POOL: usize = 512;
 static mut PAGES: Pool = Pool([[0; 4096]; POOL]);
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
@@ -96,6 +96,11 @@ impl Default for Page {
     fn default() -> Page {
         Page::new()
     }
+}
+
+/// Whether a linear address is one that a guest can use: canonical, and not the hypervisor's.
+pub fn is_guest(va: u64) -> bool {
+    !(1 << 47..0xffff_8800_0000_0000).contains(&va)
 }
 
 /// The machine frame of a pseudo-physical one.

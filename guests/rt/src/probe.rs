@@ -22,6 +22,26 @@ macro_rules! attempt {
     }};
 }
 
+/// As [`attempt!`], with code before and after the instruction that always runs and never faults.
+#[macro_export]
+macro_rules! attempt_between {
+    ($before:expr, $instruction:expr, $after:expr $(, $($operand:tt)*)?) => {{
+        let status: u64;
+        core::arch::asm!(
+            "xor r12d, r12d",
+            $before,
+            concat!("2: ", $instruction),
+            concat!("3: ", $after),
+            ".pushsection .ex_table, \"a\", @progbits",
+            ".long 2b - ., 3b - .",
+            ".popsection",
+            lateout("r12") status,
+            $($($operand)*)?
+        );
+        $crate::probe::outcome(status)
+    }};
+}
+
 /// What R12 says after an attempt.
 pub fn outcome(status: u64) -> Result<(), Trap> {
     if status >> 63 == 0 {
@@ -172,6 +192,38 @@ simple! {
     int_unused: "int 0x81";
     /// SYSRET.
     sysret: "sysretq";
+    /// LGDT.
+    lgdt: "lgdt [rsp]";
+    /// LIDT.
+    lidt: "lidt [rsp]";
+    /// LTR.
+    ltr: "ltr ax";
+    /// LLDT.
+    lldt: "lldt ax";
+    /// INT3.
+    int3: "int3";
+    /// ICEBP.
+    icebp: ".byte 0xf1";
+    /// MONITOR.
+    monitor: "monitor";
+    /// MWAIT.
+    mwait: "mwait";
+    /// RDPMC.
+    rdpmc: "rdpmc";
+    /// RSM.
+    rsm: "rsm";
+    /// VMCALL.
+    vmcall: "vmcall";
+    /// VMRUN.
+    vmrun: "vmrun";
+    /// STGI.
+    stgi: "stgi";
+    /// CLGI.
+    clgi: "clgi";
+    /// SKINIT.
+    skinit: "skinit";
+    /// INVLPGA.
+    invlpga: "invlpga";
 }
 
 macro_rules! ports {
@@ -258,6 +310,19 @@ pub fn load_fs(selector: u16) -> Result<(), Trap> {
 pub fn divide_by_zero() -> Result<(), Trap> {
     // SAFETY: changes only the registers named.
     unsafe { attempt!("div ecx", in("ecx") 0, inlateout("rax") 1u64 => _, inlateout("rdx") 0u64 => _) }
+}
+
+/// Calls code at an address with values in RDI and RAX, as [`call`].
+pub fn call_with(at: u64, rdi: u64, rax: u64) -> Result<(), Trap> {
+    trap::expect_jump_fault(at);
+    // SAFETY: the caller put code there that returns and changes no register but RAX, or expects the fault.
+    let result = unsafe {
+        let status: u64;
+        asm!("xor r12d, r12d", "call rsi", lateout("r12") status, in("rsi") at, in("rdi") rdi, inout("rax") rax => _);
+        outcome(status)
+    };
+    trap::expect_jump_fault(0);
+    result
 }
 
 /// Calls code at an address, and comes back from its RET or from a fault of the fetch.

@@ -83,7 +83,38 @@ impl Report {
         holds
     }
 
-    /// The machine lacks `feature`: nothing more is checked.
+    /// Notes a hypercall's result of which Ferroxen and Xen give different ones, with the reason why that is meant to be.
+    pub fn differs(&mut self, what: &'static str, got: i64, xen: i64, ours: i64, reason: &'static str) -> bool {
+        let want = if start::is_ferroxen() { ours } else { xen };
+        if got == ours && want == ours {
+            let names = (crate::errno_name(ours), crate::errno_name(xen));
+            println!("DIFFERS: {what}: {ours} ({}), Xen {xen} ({}): {reason}", names.0, names.1);
+        }
+        self.result(what, got, want)
+    }
+
+    /// The same for what is no hypercall: whether Ferroxen's way is to be expected.
+    pub fn ours(&mut self, what: &'static str, reason: &'static str) -> bool {
+        let ours = start::is_ferroxen();
+        if ours {
+            println!("DIFFERS: {what}: {reason}");
+        }
+        ours
+    }
+
+    /// Notes that a hypercall gave an error; which one is not part of the test.
+    pub fn refused(&mut self, what: &'static str, got: i64) -> bool {
+        let holds = got < 0;
+        self.checks += 1;
+        if !holds {
+            self.failed += 1;
+            self.first.get_or_insert(what);
+            println!("FAILED: {what}: got {got}, want an error");
+        }
+        holds
+    }
+
+    /// The machine lacks a CPU `feature`: nothing more is checked.
     pub fn skip(&mut self, feature: &'static str) {
         self.skipped.get_or_insert(feature);
     }

@@ -1,10 +1,11 @@
 //! Other vcpus.
 
 use crate::memory::Page;
-use crate::{hypercall, memory, start, trap};
+use crate::{hypercall, memory, start, time, trap};
+use core::sync::atomic::{AtomicU64, Ordering};
 use xen_abi::arch_x86::{VGCF_IN_KERNEL, VcpuGuestContext};
 use xen_abi::arch_x86_64::{FLAT_KERNEL_CS, FLAT_KERNEL_SS};
-use xen_abi::vcpu::{VCPUOP_initialise, VCPUOP_is_up, VCPUOP_up};
+use xen_abi::vcpu::{VCPUOP_down, VCPUOP_initialise, VCPUOP_is_up, VCPUOP_up};
 use xen_abi::xen::__HYPERVISOR_vcpu_op;
 
 static mut CONTEXT: Option<VcpuGuestContext> = None;
@@ -72,5 +73,73 @@ pub fn start(vcpu: u32, run: extern "C" fn(u64) -> !, argument: u64) -> Result<(
     match vcpu_op(VCPUOP_up, vcpu, 0) {
         0 => Ok(()),
         error => Err(error),
+    }
+}
+
+/// Waits up to five seconds for `what`, letting other vcpus run.
+pub fn until(what: impl Fn() -> bool) -> bool {
+    let end = time::now() + 5_000_000_000;
+    while !what() {
+        if time::now() > end {
+            return false;
+        }
+        hypercall::sched_yield();
+    }
+    true
+}
+
+/// Takes the calling vcpu down, for ever.
+pub fn park(vcpu: u32) -> ! {
+    loop {
+        vcpu_op(VCPUOP_down, vcpu, 0);
+    }
+}
+
+/// What [`Rival`]'s vcpu does again and again, until 0.
+static WORK: AtomicU64 = AtomicU64::new(0);
+static ROUNDS: AtomicU64 = AtomicU64::new(0);
+
+/// Another vcpu that repeats one thing, to race with this one. A test has one at a time.
+pub struct Rival(u32);
+
+impl Rival {
+    /// Starts vcpu `vcpu`, which repeats `work` until it is [`stop`](Rival::stop)ped.
+    pub fn start(vcpu: u32, work: fn()) -> Result<Rival, i64> {
+        WORK.store(work as *const () as u64, Ordering::SeqCst);
+        ROUNDS.store(0, Ordering::SeqCst);
+        start(vcpu, again, vcpu.into())?;
+        Ok(Rival(vcpu))
+    }
+
+    /// Gives it something else to do.
+    pub fn turn_to(&self, work: fn()) {
+        WORK.store(work as *const () as u64, Ordering::SeqCst);
+        // Whatever it was doing ends before the next round but one.
+        let from = self.rounds();
+        until(|| ROUNDS.load(Ordering::SeqCst) >= from + 2);
+    }
+
+    /// How often it did it.
+    pub fn rounds(&self) -> u64 {
+        ROUNDS.load(Ordering::SeqCst)
+    }
+
+    /// Ends it; gives whether it went down.
+    pub fn stop(self) -> bool {
+        WORK.store(0, Ordering::SeqCst);
+        until(|| is_up(self.0) == 0)
+    }
+}
+
+extern "C" fn again(vcpu: u64) -> ! {
+    loop {
+        let work = WORK.load(Ordering::SeqCst);
+        if work == 0 {
+            park(vcpu as u32);
+        }
+        // SAFETY: a function pointer that `start` or `turn_to` stored.
+        let work = unsafe { core::mem::transmute::<u64, fn()>(work) };
+        work();
+        ROUNDS.fetch_add(1, Ordering::SeqCst);
     }
 }

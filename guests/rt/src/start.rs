@@ -3,7 +3,8 @@
 use crate::{events, hypercall, trap};
 use core::sync::atomic::{AtomicU64, Ordering};
 use xen_abi::callback::{CALLBACKTYPE_event, CALLBACKTYPE_failsafe, CALLBACKTYPE_syscall};
-use xen_abi::xen::{SIF_INITDOMAIN, StartInfo};
+use xen_abi::version::{XEN_CHANGESET_INFO_LEN, XENVER_changeset};
+use xen_abi::xen::{__HYPERVISOR_xen_version, SIF_INITDOMAIN, StartInfo};
 
 static START_INFO: AtomicU64 = AtomicU64::new(0);
 
@@ -16,6 +17,13 @@ pub fn info() -> &'static StartInfo {
 /// Whether it is the initial domain.
 pub fn is_dom0() -> bool {
     info().flags & SIF_INITDOMAIN != 0
+}
+
+/// Whether it runs on Ferroxen: its name is in the changeset.
+pub fn is_ferroxen() -> bool {
+    let mut text = [0u8; XEN_CHANGESET_INFO_LEN];
+    hypercall::op(__HYPERVISOR_xen_version, XENVER_changeset, &mut text);
+    text.windows(8).any(|word| word == b"ferroxen")
 }
 
 /// Its command line.

@@ -64,6 +64,21 @@ pub fn last_cr2() -> u64 {
     LAST_CR2.load(Ordering::Relaxed)
 }
 
+/// How often #DB (1) and #BP (3) came in the kernel.
+static COUNTS: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
+
+/// How often #DB (vector 1) or #BP (3) came in the kernel since the last time this was asked.
+pub fn traps(vector: usize) -> u64 {
+    COUNTS.get(vector).map_or(0, |count| count.swap(0, Ordering::Relaxed))
+}
+
+static NMIS: AtomicU64 = AtomicU64::new(0);
+
+/// How many NMIs came.
+pub fn nmis() -> u64 {
+    NMIS.load(Ordering::Relaxed)
+}
+
 /// How often the failsafe callback ran.
 pub fn failsafes() -> u64 {
     FAILSAFES.load(Ordering::Relaxed)
@@ -159,6 +174,18 @@ extern "C" fn guest_trap(frame: &mut Frame) {
             return user::leave(frame);
         }
         _ => {}
+    }
+    if frame.vector == 2 {
+        NMIS.fetch_add(1, Ordering::Relaxed);
+        return;
+    }
+    if let (1 | 3, false, Some(count)) =
+        (frame.vector, frame.cs & 3 == 3 || user::is_away(), COUNTS.get(frame.vector as usize))
+    {
+        // What traps leaves RIP behind the instruction: there is nothing to go on from.
+        count.fetch_add(1, Ordering::Relaxed);
+        frame.rflags &= !(1 << 8);
+        return;
     }
     if frame.vector == 14 {
         LAST_CR2.store(events::vcpu_cr2(), Ordering::Relaxed);

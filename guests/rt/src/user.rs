@@ -19,6 +19,8 @@ pub struct Target {
     pub rsp: u64,
     pub ss: u64,
     pub rdi: u64,
+    /// `VGCF_in_syscall`: go by SYSRET, which takes RCX and R11.
+    pub flags: u64,
 }
 
 static SLOT: AtomicU64 = AtomicU64::new(0);
@@ -131,7 +133,7 @@ impl Space {
         for (n, word) in bytes.into_iter().enumerate() {
             self.code.write(n, u64::from_le_bytes(word));
         }
-        iret(Target { rip: CODE, cs, rflags: 0x202, rsp: STACK_TOP, ss: USER_SS, rdi })
+        iret(Target { rip: CODE, cs, rflags: 0x202, rsp: STACK_TOP, ss: USER_SS, rdi, flags: 0 })
     }
 }
 

@@ -181,6 +181,7 @@ fn edge(report: &mut Report) {
         rsp: stack.va() + 4096,
         ss: guest_rt::user::USER_SS,
         rdi: 0,
+        flags: 0,
     });
     println!("edge: vector {} error {:#x} rip {:#x}", frame.vector, frame.error_code, frame.rip);
     report.expect(
