@@ -4,10 +4,10 @@
 //! higher level (two of one level only through an explicit order, see [`Lock::lock_second`]). Host builds check it at
 //! run time. No lock of the hypervisor is taken in an interrupt handler: handlers only set bits (see ARCHITECTURE.md).
 
+use crate::atomic::{AtomicU32, Ordering, relax};
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicU32, Ordering};
 
 /// A lock's place in the order.
 pub trait Rank {
@@ -69,6 +69,9 @@ pub struct Lock<R: Rank, T: ?Sized> {
     next: AtomicU32,
     serving: AtomicU32,
     rank: PhantomData<R>,
+    /// Tells loom who uses the value.
+    #[cfg(loom)]
+    access: loom::cell::UnsafeCell<()>,
     value: UnsafeCell<T>,
 }
 
@@ -79,6 +82,19 @@ unsafe impl<R: Rank, T: ?Sized + Send> Send for Lock<R, T> {}
 
 impl<R: Rank, T> Lock<R, T> {
     /// A free lock around `value`.
+    #[cfg(loom)]
+    pub fn new(value: T) -> Self {
+        Lock {
+            next: AtomicU32::new(0),
+            serving: AtomicU32::new(0),
+            rank: PhantomData,
+            access: loom::cell::UnsafeCell::new(()),
+            value: UnsafeCell::new(value),
+        }
+    }
+
+    /// A free lock around `value`.
+    #[cfg(not(loom))]
     pub const fn new(value: T) -> Self {
         Lock { next: AtomicU32::new(0), serving: AtomicU32::new(0), rank: PhantomData, value: UnsafeCell::new(value) }
     }
@@ -110,15 +126,24 @@ impl<R: Rank, T: ?Sized> Lock<R, T> {
         while self.serving.load(Ordering::Acquire) != ticket {
             relax(&mut spins);
         }
-        Guard { lock: self }
+        self.guard()
+    }
+
+    fn guard(&self) -> Guard<'_, R, T> {
+        Guard {
+            lock: self,
+            #[cfg(loom)]
+            access: Some(self.access.get_mut()),
+        }
     }
 
     /// Takes the lock if it is free.
     pub fn try_lock(&self) -> Option<Guard<'_, R, T>> {
-        let serving = self.serving.load(Ordering::Relaxed);
+        // It is the turn that passes on what the last holder wrote.
+        let serving = self.serving.load(Ordering::Acquire);
         self.next.compare_exchange(serving, serving.wrapping_add(1), Ordering::Acquire, Ordering::Relaxed).ok()?;
         order::take(R::LEVEL, R::NAME, true);
-        Some(Guard { lock: self })
+        Some(self.guard())
     }
 
     /// The value, without locking: the borrow proves that nobody else has it.
@@ -135,19 +160,12 @@ impl<R: Rank, T: ?Sized> Lock<R, T> {
     }
 }
 
-fn relax(spins: &mut u32) {
-    core::hint::spin_loop();
-    *spins = spins.wrapping_add(1);
-    #[cfg(any(test, feature = "std"))]
-    if spins.is_multiple_of(64) {
-        std::thread::yield_now();
-    }
-}
-
 /// The right to use the value; gives the lock back when dropped.
 #[must_use]
 pub struct Guard<'a, R: Rank, T: ?Sized> {
     lock: &'a Lock<R, T>,
+    #[cfg(loom)]
+    access: Option<loom::cell::MutPtr<()>>,
 }
 
 impl<R: Rank, T: ?Sized> Deref for Guard<'_, R, T> {
@@ -167,13 +185,16 @@ impl<R: Rank, T: ?Sized> DerefMut for Guard<'_, R, T> {
 
 impl<R: Rank, T: ?Sized> Drop for Guard<'_, R, T> {
     fn drop(&mut self) {
+        #[cfg(loom)]
+        drop(self.access.take());
         let served = self.lock.serving.load(Ordering::Relaxed);
         self.lock.serving.store(served.wrapping_add(1), Ordering::Release);
         order::give(R::LEVEL);
     }
 }
 
-#[cfg(any(test, feature = "std"))]
+// loom's threads are not threads, and share what is a thread's own.
+#[cfg(all(any(test, feature = "std"), not(loom)))]
 mod order {
     use std::cell::RefCell;
     std::thread_local!(static HELD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
@@ -201,7 +222,7 @@ mod order {
     }
 }
 
-#[cfg(not(any(test, feature = "std")))]
+#[cfg(any(loom, not(any(test, feature = "std"))))]
 mod order {
     #[inline(always)]
     pub fn take(_level: u8, _name: &str, _same: bool) {}

@@ -1,9 +1,9 @@
 //! A place that is filled once and then read without a lock.
 
+use crate::atomic::{AtomicPtr, Ordering};
 use alloc::alloc::{Layout, alloc, dealloc};
 use core::marker::PhantomData;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// Empty at first, filled at most once, and never changed again: what it holds lives as long as the place.
 pub struct OnceBox<T> {
@@ -18,8 +18,15 @@ unsafe impl<T: Send> Send for OnceBox<T> {}
 
 impl<T> OnceBox<T> {
     /// An empty place.
+    #[cfg(not(loom))]
     pub const fn new() -> Self {
         const { assert!(size_of::<T>() != 0, "a zero-sized value has no allocation") };
+        OnceBox { value: AtomicPtr::new(ptr::null_mut()), owns: PhantomData }
+    }
+
+    /// An empty place.
+    #[cfg(loom)]
+    pub fn new() -> Self {
         OnceBox { value: AtomicPtr::new(ptr::null_mut()), owns: PhantomData }
     }
 
@@ -61,7 +68,7 @@ impl<T> Default for OnceBox<T> {
 
 impl<T> Drop for OnceBox<T> {
     fn drop(&mut self) {
-        let raw = *self.value.get_mut();
+        let raw = self.value.load(Ordering::Acquire);
         if raw.is_null() {
             return;
         }

@@ -1,10 +1,8 @@
 //! Memory that a guest can change under us: accessors, never references to its bytes.
 
+use crate::PAGE_SIZE;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
-
-/// Bytes of a frame.
-pub const PAGE_SIZE: usize = 4096;
 
 /// One frame of machine memory. Every access is a single atomic one of the named width, so that a value is read once
 /// and then judged; offsets are in bytes, wrap within the frame and are aligned down to the width, so that no offset,

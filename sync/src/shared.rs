@@ -1,10 +1,10 @@
 //! Shared ownership like `Arc`, with a constructor that can fail instead of aborting.
 
+use crate::atomic::{AtomicUsize, Ordering, fence};
 use alloc::alloc::{Layout, alloc, dealloc};
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicUsize, Ordering, fence};
 
 struct Inner<T> {
     count: AtomicUsize,

@@ -25,7 +25,7 @@ pub(super) struct PortTable {
 
 impl Default for PortTable {
     fn default() -> Self {
-        PortTable { groups: [const { OnceBox::new() }; GROUPS], valid: AtomicU32::new(0) }
+        PortTable { groups: core::array::from_fn(|_| OnceBox::new()), valid: AtomicU32::new(0) }
     }
 }
 
@@ -51,7 +51,7 @@ impl PortTable {
         let group = self.groups.get(at / (GROUP * BUCKET)).ok_or(Errno::ENOSPC)?;
         let group = match group.get() {
             Some(group) => group,
-            None => group.set(Group([const { OnceBox::new() }; GROUP])).map_err(|_| Errno::ENOMEM)?,
+            None => group.set(Group(core::array::from_fn(|_| OnceBox::new()))).map_err(|_| Errno::ENOMEM)?,
         };
         let mut bucket = Vec::new();
         bucket.try_reserve_exact(BUCKET).map_err(|_| Errno::ENOMEM)?;

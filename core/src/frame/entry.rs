@@ -6,7 +6,7 @@
 //! validation), `LOCKED` names the one CPU that does it.
 
 use crate::domain::DomId;
-use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
+use ferroxen_sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
 
 /// What a frame is used as. A frame is one of these at a time; that a page table is never writable is just this.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -98,6 +98,7 @@ pub struct FrameEntry {
     _spare: AtomicU32,
 }
 
+#[cfg(not(loom))]
 const _: () = assert!(size_of::<FrameEntry>() == 32);
 
 /// The use word, taken apart.
@@ -126,6 +127,10 @@ impl Used {
     }
     pub const fn count(self) -> u64 {
         self.0 & Used::COUNT
+    }
+    /// Whether there may be one more reference: there is one (without any, the frame is being freed), and room.
+    pub const fn can_get(self) -> bool {
+        self.count().wrapping_sub(1) < Used::LIMIT - 1
     }
     pub const fn state(self) -> u64 {
         self.0 & Used::STATE

@@ -4,7 +4,7 @@ use super::entry::{Typed, Used};
 use super::{FrameEntry, FrameError, FrameKind, FrameRef, FrameType, Freed, IoRanges};
 use crate::addr::Mfn;
 use crate::domain::DomId;
-use core::sync::atomic::{Ordering, fence};
+use ferroxen_sync::atomic::{Ordering, fence};
 
 /// All frames of the machine.
 pub struct FrameTable {
@@ -158,8 +158,9 @@ impl FrameTable {
             if !used.is_owned_by(owner) {
                 return Err(if used.state() == Used::BLANK { FrameError::NotRam } else { FrameError::NotOwner });
             }
-            if used.count() >= Used::LIMIT {
-                return Err(FrameError::Overflow);
+            if !used.can_get() {
+                // The last reference went a moment ago: the frame is on its way to the heap.
+                return Err(if used.count() == 0 { FrameError::NotOwner } else { FrameError::Overflow });
             }
             match entry.used.compare_exchange_weak(word, word.wrapping_add(1), Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return Ok(FrameRef::restore(mfn)),

@@ -1,7 +1,8 @@
-//! `./x test`: host tests, a smoke run of the fuzzers, test guests, boots; one line at the end.
+//! `./x test`: host tests, loom's models, a smoke run of the fuzzers, test guests, boots; one line at the end.
 
 pub mod boots;
 mod cargo;
+pub mod loom;
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -79,6 +80,8 @@ pub fn main(paths: &Paths, args: &TestArgs) -> Result<i32> {
         setup::ensure_test_packages()?;
         ui::step("host tests of the workspace");
         cargo::run("host tests", build::cargo(paths).args(["test", "--workspace", "--no-fail-fast"]), &mut tally)?;
+        ui::step("models of what CPUs do at once, by loom");
+        loom::run(paths, &mut tally)?;
         if !args.host {
             fuzz::smoke(paths, args.fuzz_seconds, &mut tally)?;
         }

@@ -85,7 +85,7 @@ impl Default for Heap {
 
 impl Heap {
     /// One without memory.
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Heap(Lock::new(Lists::new()))
     }
 

@@ -17,19 +17,30 @@ pub struct Mutant {
     pub replace: String,
     /// The package whose test notices.
     pub package: String,
-    /// A unit test's full name, or `--test NAME`: all of an integration test.
+    /// A unit test's full name; or `--test NAME`: all of an integration test; or `loom NAME`: one of the package's models.
     pub test: String,
 }
 
 impl Mutant {
     /// What cargo has to build for the test: `--lib`, or `--test NAME`.
     pub fn target(&self) -> Vec<&str> {
-        if self.test.starts_with("--") { self.test.split_whitespace().collect() } else { vec!["--lib"] }
+        if self.is_model() {
+            vec!["--test", "loom", "--features", "std"]
+        } else if self.test.starts_with("--") {
+            self.test.split_whitespace().collect()
+        } else {
+            vec!["--lib"]
+        }
     }
 
     /// The one test to run; `None`: all of the target.
     pub fn filter(&self) -> Option<&str> {
-        (!self.test.starts_with("--")).then_some(self.test.as_str())
+        (!self.test.starts_with("--")).then_some(self.test.strip_prefix("loom ").unwrap_or(&self.test))
+    }
+
+    /// Whether its test is one of loom's models, for which the package is built differently.
+    pub fn is_model(&self) -> bool {
+        self.test.starts_with("loom ")
     }
 
     /// The file's text with the change made.
@@ -149,6 +160,13 @@ mod tests {
     fn an_integration_test_is_run_whole() {
         let read = read(&ENTRY.replace("a::tests::it_is_flushed", "--test paging")).unwrap();
         assert_eq!((read[0].target(), read[0].filter()), (vec!["--test", "paging"], None));
+    }
+
+    #[test]
+    fn a_model_is_one_test_of_loom_s() {
+        let read = read(&ENTRY.replace("a::tests::it_is_flushed", "loom frame::it_is_one")).unwrap();
+        assert!(read[0].is_model());
+        assert_eq!((read[0].target()[1], read[0].filter()), ("loom", Some("frame::it_is_one")));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use self::list::Mutant;
 use self::tree::Tree;
 use crate::build::cargo;
 use crate::paths::Paths;
+use crate::test::loom;
 use crate::ui;
 
 /// A test that runs this much longer than without the mutant hangs; the constant part is for a busy machine.
@@ -113,9 +114,12 @@ impl Bench<'_> {
 
     /// Builds the test program. A mutant that does not compile is no mutant.
     fn build(&self, mutant: &Mutant) -> Result<PathBuf> {
-        let out = cargo(self.paths)
-            .current_dir(self.tree.root())
-            .env("CARGO_TARGET_DIR", self.dir.join("target"))
+        let mut cmd = cargo(self.paths);
+        cmd.current_dir(self.tree.root()).env("CARGO_TARGET_DIR", self.dir.join("target"));
+        if mutant.is_model() {
+            loom::environment(&mut cmd, &self.dir);
+        }
+        let out = cmd
             // Built often and looked at never.
             .envs([("CARGO_INCREMENTAL", "1"), ("CARGO_PROFILE_DEV_DEBUG", "0"), ("CARGO_PROFILE_TEST_DEBUG", "0")])
             .args(["test", "--quiet", "--no-run", "--message-format", "json", "--package", &mutant.package])
