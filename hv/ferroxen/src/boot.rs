@@ -233,16 +233,16 @@ extern "C" fn boot_main(magic: u32, info: u32) -> ! {
     // This CPU's own area, then its descriptors.
     let cpus = tables.cpu_count.clamp(1, 256).min(options.maxcpus as usize);
     let areas: alloc::vec::Vec<_> = (0..cpus).map(|n| make_cpu_area(CpuId(n as u16), &mut early)).collect();
-    protect_image();
-    guard_boot_stack();
-    // SAFETY: alone, before CR4.SMAP.
+    // SAFETY: alone, before CR4.SMAP, while the text can be written.
     unsafe {
         if options.smap && instructions::cpuid(7, 0)[1] & 1 << 20 != 0 {
             entry::patch_smap(|at| direct::<u8>(at - layout::IMAGE_BASE));
         }
         descriptors::build_idt();
-        instructions::flush_tlb_non_global();
     }
+    protect_image();
+    guard_boot_stack();
+    instructions::flush_tlb_all();
     setup_cpu(CpuId(0), &options);
     disable_legacy_pic();
     apic::init();
@@ -356,7 +356,16 @@ fn build_tables(boot: &BootInfo, early: &mut Early, ram_end: u64) {
         let start = (entry.start & !(2 * MIB - 1)).max(done);
         let end = (entry.start + entry.len).min(ram_end.max(4 * GIB)).next_multiple_of(2 * MIB);
         if end > start {
-            paging::map(layout::DIRECT_MAP + start, start, end - start, data, largest, &mut take);
+            // The image's pages get their own rights, so they are small.
+            let image = layout::IMAGE_PHYSICAL..image_end().next_multiple_of(2 * MIB);
+            for (from, to, largest) in
+                [(start, image.start, largest), (image.start, image.end, 4096), (image.end, end, largest)]
+            {
+                let (from, to) = (from.max(start), to.min(end));
+                if from < to {
+                    paging::map(layout::DIRECT_MAP + from, from, to - from, data, largest, &mut take);
+                }
+            }
             done = end;
         }
     }
@@ -378,6 +387,9 @@ fn protect_image() {
             _ => paging::P | paging::W | paging::GLOBAL | paging::NX,
         };
         paging::set(layout::IMAGE_BASE + at, at | flags);
+        if at < rodata {
+            paging::set(layout::DIRECT_MAP + at, at | paging::P | paging::GLOBAL | paging::NX);
+        }
     }
 }
 

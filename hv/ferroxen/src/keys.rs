@@ -34,13 +34,14 @@ pub fn debug_key(key: u8) {
             info!(
                 " key 'R' => reboot machine; '0' => dom0's registers; 'c' => counters; 'd' => registers; 'e' => event channels; 'q' => domains"
             );
-            info!(" key 'm' => memory; 'C' => trigger a crash");
+            info!(" key 'm' => memory; 'W' => rights of the hypervisor's own pages; 'C' => trigger a crash");
         }
         b'R' => {
             info!("'R' pressed -> rebooting machine");
             crate::machine::reboot()
         }
         b'C' => panic!("'C' pressed -> triggering a crash"),
+        b'W' => crate::protection::report(),
         b'c' => counters(),
         b'd' => {
             if switch::running().is_some() {
@@ -51,6 +52,7 @@ pub fn debug_key(key: u8) {
         b'm' => {
             let stats = hv().heap.stats();
             info!("heap: {} of {} KiB free", stats.free << 2, stats.total << 2);
+            crate::machine::memory_report();
         }
         b'e' | b'q' => domains(key == b'e'),
         _ => info!("no debug key '{}' (press 'h')", char::from(key)),

@@ -40,6 +40,8 @@ static DOM0_POLICY: Once<Policy> = Once::new();
 static DOMU_POLICY: Once<Policy> = Once::new();
 static WALL: spin::Mutex<WallClock> = spin::Mutex::new(WallClock { sec: 0, nsec: 0 });
 static SERIAL_IS_OURS: AtomicBool = AtomicBool::new(false);
+/// Bytes of RAM above the first MiB, of the frame table, of the machine-to-physical table.
+static MEMORY: Once<[u64; 3]> = Once::new();
 static GDT_PAGES: [AtomicPtr<u64>; MAX_CPUS] = [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_CPUS];
 static NO_INFO: AtomicU64 = AtomicU64::new(0);
 
@@ -141,6 +143,7 @@ pub fn start(mut plan: Plan) -> ! {
     let stats = hv().heap.stats();
     info!("{} CPUs, {} MiB free for domains", hv().platform.online().iter().count(), stats.free >> 8);
     dom0::build(&plan);
+    memory_report();
     if !plan.options.vga_keep {
         console::leave_screen();
     }
@@ -220,6 +223,11 @@ fn make_hypervisor(plan: &mut Plan) {
     // SAFETY: as above; only atomics touch it from now on.
     let m2p = unsafe { core::slice::from_raw_parts(direct::<AtomicU64>(m2p_start), frames as usize) };
 
+    let ram = plan.boot.memory_map().iter().filter(|entry| entry.kind == E820_RAM);
+    let ram =
+        ram.map(|entry| (entry.start + entry.len).min(plan.ram_end).saturating_sub(entry.start.max(1 << 20))).sum();
+    MEMORY.call_once(|| [ram, frames * size_of::<FrameEntry>() as u64, m2p_bytes]);
+
     let address_bits = instructions::cpuid(0x8000_0008, 0)[0] & 0xff;
     let mut io = IoRanges::new(Mfn(1 << (address_bits.clamp(36, 52) - 12)));
     io.restrict(Mfn(plan.tables.lapic >> 12), Mfn((plan.tables.lapic >> 12) + 1), false);
@@ -281,10 +289,37 @@ fn make_hypervisor(plan: &mut Plan) {
         }
     }
     HV.call_once(|| hypervisor);
+    let early = EARLY_LINES.lock();
+    hv().console.put(&early.bytes[..early.len]);
 }
 
 fn give_to_heap(hypervisor: &Hypervisor<Machine>, start: u64, end: u64) {
     hypervisor.heap.add(&hypervisor.frames, Mfn(start), end - start);
+}
+
+/// Says what the machine's memory is used for. What is neither free nor a domain's nor of the two tables is the
+/// hypervisor's own: image, stacks, page tables, heap, shared pages.
+pub fn memory_report() {
+    let Some(&[ram, frame_table, m2p]) = MEMORY.get() else { return };
+    let free = hv().heap.stats().free << 12;
+    let mut domains = 0;
+    let mut next = DomId(0);
+    while let Some(domain) = hv().domains.next(next) {
+        domains += domain.pages.total.load(Ordering::Relaxed) << 12;
+        next = DomId(domain.id.0.saturating_add(1));
+        if next >= DomId::FIRST_RESERVED {
+            break;
+        }
+    }
+    info!(
+        "Memory: {} KiB RAM, {} domains', {} free, {} frame table, {} machine-to-physical",
+        ram >> 10,
+        domains >> 10,
+        free >> 10,
+        frame_table >> 10,
+        m2p >> 10
+    );
+    info!("Memory: the hypervisor's own: {} KiB", ram.saturating_sub(free + domains + frame_table + m2p) >> 10);
 }
 
 /// A module's frames, once they are not needed any more.
@@ -303,10 +338,27 @@ pub fn take_frames(order: u8) -> Option<u64> {
 
 /// Console output for the ring that `xl dmesg` reads.
 pub fn to_ring(bytes: &[u8]) {
-    if let Some(hv) = HV.get() {
-        hv.console.put(bytes);
+    match HV.get() {
+        Some(hv) => hv.console.put(bytes),
+        None => EARLY_LINES.lock().keep(bytes),
     }
 }
+
+/// What was said before there was a ring.
+struct EarlyLines {
+    bytes: [u8; 8192],
+    len: usize,
+}
+
+impl EarlyLines {
+    fn keep(&mut self, bytes: &[u8]) {
+        let len = bytes.len().min(self.bytes.len() - self.len);
+        self.bytes[self.len..self.len + len].copy_from_slice(&bytes[..len]);
+        self.len += len;
+    }
+}
+
+static EARLY_LINES: spin::Mutex<EarlyLines> = spin::Mutex::new(EarlyLines { bytes: [0; 8192], len: 0 });
 
 /// Looks for input on the serial line.
 pub fn poll_console() {

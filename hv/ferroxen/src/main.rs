@@ -37,6 +37,8 @@ mod platform;
 #[cfg(target_os = "none")]
 mod privileged;
 #[cfg(target_os = "none")]
+mod protection;
+#[cfg(target_os = "none")]
 mod switch;
 #[cfg(target_os = "none")]
 mod system;

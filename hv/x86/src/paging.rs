@@ -118,3 +118,54 @@ pub fn reserve(va: u64, len: u64, take: TakePage<'_>) {
         let _ = slot(root(), at, 1, Some(&mut *take));
     }
 }
+
+/// A run of linear addresses with the same rights, as one entry of some level gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// First address.
+    pub va: u64,
+    /// Bytes.
+    pub len: u64,
+    /// It can be written.
+    pub writable: bool,
+    /// It can be executed.
+    pub executable: bool,
+    /// Guests may use it.
+    pub user: bool,
+}
+
+/// Shows every mapping of the hypervisor's own slots to `visit`, in ascending order.
+pub fn walk(visit: &mut dyn FnMut(Mapping)) {
+    for slot in 256..272usize {
+        let entry = root_entry(slot);
+        if entry & P != 0 {
+            walk_table(entry, 3, layout::HV_START + ((slot as u64 - 256) << 39), entry, visit);
+        }
+    }
+}
+
+/// `rights` holds what all entries above allow: W and USER where each has it, NX where one has it.
+fn walk_table(entry: u64, level: u32, va: u64, rights: u64, visit: &mut dyn FnMut(Mapping)) {
+    let shift = 12 + 9 * (level - 1);
+    for index in 0..512u64 {
+        // SAFETY: a table of ours, a whole page of the direct map.
+        let below = unsafe { direct::<u64>((entry & FRAME) + index * 8).read_volatile() };
+        if below & P == 0 {
+            continue;
+        }
+        let rights = (rights & below & (W | USER)) | ((rights | below) & NX);
+        let at = va + (index << shift);
+        if level == 1 || below & PS != 0 {
+            let (writable, executable, user) = (rights & W != 0, rights & NX == 0, rights & USER != 0);
+            visit(Mapping { va: at, len: 1 << shift, writable, executable, user });
+        } else {
+            walk_table(below, level - 1, at, rights, visit);
+        }
+    }
+}
+
+/// Whether the hypervisor's own tables map this 4 KiB page, where they have entries of that size.
+pub fn is_mapped(va: u64) -> bool {
+    // SAFETY: an entry of our own tables.
+    slot(root(), va, 1, None).is_some_and(|entry| unsafe { entry.read_volatile() } & P != 0)
+}
