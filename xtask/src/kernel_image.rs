@@ -35,8 +35,8 @@ fn newer(file: &Path, than: &Path) -> bool {
     matches!((time(file), time(than)), (Ok(a), Ok(b)) if a >= b)
 }
 
-/// The payload of a bzImage, unpacked.
-fn extract(image: &[u8]) -> Result<Vec<u8>> {
+/// Where the payload of a bzImage is: its first byte in the file, and how many.
+pub fn payload(image: &[u8]) -> Result<(usize, usize)> {
     let word = |at: usize| -> Result<usize> {
         let bytes = image.get(at..at + 4).context("shorter than a bzImage header")?;
         Ok(u32::from_le_bytes(bytes.try_into()?) as usize)
@@ -48,8 +48,12 @@ fn extract(image: &[u8]) -> Result<Vec<u8>> {
         Some(0) | None => 4,
         Some(count) => usize::from(*count),
     };
-    let start = (sectors + 1) * 512 + word(0x248)?;
-    let length = word(0x24c)?;
+    Ok(((sectors + 1) * 512 + word(0x248)?, word(0x24c)?))
+}
+
+/// The payload of a bzImage, unpacked.
+fn extract(image: &[u8]) -> Result<Vec<u8>> {
+    let (start, length) = payload(image)?;
     let payload = image.get(start..start + length).context("the payload ends behind the file")?;
     let packed = payload.get(..payload.len().saturating_sub(4)).unwrap_or_default();
     let mut elf = Vec::new();

@@ -3,6 +3,7 @@
 
 mod bench;
 mod boot;
+mod boot_time;
 mod build;
 mod check;
 mod clean;
@@ -12,6 +13,7 @@ mod guests;
 mod initramfs;
 mod kallsyms;
 mod kernel_image;
+mod kernel_variants;
 mod lab;
 mod own_tools;
 mod paths;
@@ -51,6 +53,8 @@ enum Task {
     Fuzz(fuzz::FuzzArgs),
     /// Measure dom0 on the bare machine, on Debian's Xen and on Ferroxen
     Bench(bench::BenchArgs),
+    /// Count instructions from the hypervisor's first to dom0's first
+    BootTime(boot_time::BootTimeArgs),
     /// Remove what was built
     Clean(clean::CleanArgs),
     /// Run the test guests
@@ -69,6 +73,7 @@ fn main() {
         Task::Check(args) => check::main(&paths, args),
         Task::Fuzz(args) => fuzz::main(&paths, args),
         Task::Bench(args) => bench::main(&paths, args),
+        Task::BootTime(args) => boot_time::main(&paths, args),
         Task::Clean(args) => clean::main(&paths, args),
         Task::Guests(args) => guests::main(&paths, args),
         Task::Lab(args) => lab::main(&paths, args),

@@ -23,6 +23,7 @@ pub use self::symbols::Symbols;
 pub use self::watch::{End, Outcome, Show};
 use crate::initramfs::{self, Contents, Orders};
 use crate::kernel_image;
+use crate::kernel_variants::Variant;
 use crate::paths::Paths;
 use crate::setup::{Kernel, KernelChoice, Parts, Qemu};
 use crate::{build, guests, own_tools, rootfs, ui};
@@ -74,6 +75,9 @@ pub struct BootArgs {
     /// dom0's kernel: 6.1, 6.12, 5.10 (Debian's), or a file
     #[arg(long, default_value = "6.1", value_name = "VERSION|FILE")]
     pub kernel: KernelChoice,
+    /// Change dom0's kernel before: pack it otherwise, or damage it
+    #[arg(long, value_enum, conflicts_with = "uncompressed")]
+    pub variant: Option<Variant>,
     /// Unpack the kernel on the host first
     #[arg(long)]
     pub uncompressed: bool,
@@ -157,6 +161,7 @@ impl Default for BootArgs {
             hypervisor: Hypervisor::Ferroxen,
             via: Via::Qemu,
             kernel: KernelChoice::Debian61,
+            variant: None,
             uncompressed: false,
             machine: Chipset::Pc,
             cpus: None,
@@ -345,7 +350,8 @@ fn prepare(paths: &Paths, args: &BootArgs, console: Console) -> Result<Prepared>
             let options = options(&["console=hvc0 loglevel=7", &args.dom0_cmdline]);
             let kernel = linux(paths, args, &dir)?;
             let initrd = Module { file: "initrd", options: String::new() };
-            (Some(kernel), vec![Module { file: "vmlinuz", options }, initrd])
+            let modules = vec![Module { file: "vmlinuz", options }, initrd];
+            (Some(kernel), if args.variant == Some(Variant::Missing) { Vec::new() } else { modules })
         }
     };
     if let (Some(bus), Some(kernel)) = (args.rootfs, &linux) {
@@ -376,7 +382,13 @@ fn linux(paths: &Paths, args: &BootArgs, dir: &Scratch) -> Result<Kernel> {
     } else {
         kernel.image.clone()
     };
-    dir.link(&image, "vmlinuz")?;
+    let image = match args.variant {
+        Some(variant) => variant.make(paths, &kernel)?,
+        None => Some(image),
+    };
+    if let Some(image) = image {
+        dir.link(&image, "vmlinuz")?;
+    }
     let tools = args.tools.as_deref().filter(|_| args.hypervisor != Hypervisor::None);
     let debians = matches!(tools, Some("debian" | "both"));
     let contents = Contents { xen_tools: debians, bench: args.fxbench };

@@ -44,6 +44,18 @@ const ROOTFS_PACKAGES: &[Needed] = &[
     },
 ];
 
+const COMPRESSORS: &[Needed] = &[
+    Needed { package: "xz-utils", probe: || which("xz").is_some(), why: "packs a kernel" },
+    Needed { package: "bzip2", probe: || which("bzip2").is_some(), why: "packs a kernel" },
+    Needed { package: "zstd", probe: || which("zstd").is_some(), why: "packs a kernel" },
+    Needed { package: "lz4", probe: || which("lz4").is_some(), why: "packs a kernel" },
+];
+
+/// Installs what packs kernels in every way that Linux's build knows.
+pub fn ensure_compressors() -> Result<()> {
+    ensure(COMPRESSORS)
+}
+
 /// Installs what the tests and checks need beyond the toolchain.
 pub fn ensure_test_packages() -> Result<()> {
     ensure(TEST_PACKAGES)

@@ -1,6 +1,7 @@
 //! The boots that a test run makes: chosen pairwise over hypervisor, kernel, machine, CPUs, memory.
 
 use crate::boot::{Bus, Chipset, Via};
+use crate::kernel_variants::Variant;
 
 /// How a boot has to end.
 #[derive(Debug, Clone, Copy)]
@@ -11,6 +12,8 @@ pub enum Expect {
     Off(&'static str),
     /// The console shows this.
     Console(&'static str),
+    /// The commands end with 0; the number that the console shows behind this is at most that.
+    AtMost(&'static str, u64),
 }
 
 /// One boot of the table.
@@ -26,6 +29,8 @@ pub struct Boot {
     pub kernel: &'static str,
     /// The kernel is unpacked on the host.
     pub uncompressed: bool,
+    /// As `--variant`.
+    pub variant: Option<Variant>,
     /// As `--machine`.
     pub machine: Chipset,
     /// As `--cpus`.
@@ -54,12 +59,24 @@ pub struct Boot {
     pub guests: bool,
 }
 
+/// A kernel packed in this way becomes dom0.
+const fn packed(name: &'static str, variant: Variant) -> Boot {
+    let exec = "cat /sys/hypervisor/type";
+    Boot { name, variant: Some(variant), memory: 1024, exec, expect: Expect::Output(&["xen"]), full: true, ..PLAIN }
+}
+
+/// This kernel gets one clear message.
+const fn refused(name: &'static str, variant: Variant, message: &'static str) -> Boot {
+    Boot { name, variant: Some(variant), memory: 1024, expect: Expect::Console(message), full: true, ..PLAIN }
+}
+
 const PLAIN: Boot = Boot {
     name: "",
     hypervisor: "ferroxen",
     via: Via::Qemu,
     kernel: "6.1",
     uncompressed: true,
+    variant: None,
     machine: Chipset::Pc,
     cpus: 1,
     memory: 4096,
@@ -154,6 +171,26 @@ pub const BOOTS: &[Boot] = &[
         ..PLAIN
     },
     Boot {
+        name: "at_four_gigabytes_the_hypervisor_needs_at_most_sixteen_megabytes",
+        cpus: 2,
+        expect: Expect::AtMost("the hypervisor's own: ", 16 << 10),
+        full: true,
+        ..PLAIN
+    },
+    Boot {
+        name: "dom0_with_sixteen_gigabytes_uses_them",
+        machine: Chipset::Q35,
+        cpus: 2,
+        memory: 16384,
+        cmdline: "dom0_mem=max:64G",
+        exec: "test $(awk '/MemTotal/ {print $2}' /proc/meminfo) -gt 15700000 && echo memory is there; \
+               mount -t tmpfs -o size=12g none /mnt && dd if=/dev/zero of=/mnt/f bs=1M count=10240 2>/dev/null; \
+               ls -l /mnt/f; ! dmesg | grep -E 'Oops|BUG:|WARNING:'; echo no oops",
+        expect: Expect::Output(&["memory is there", "10737418240", "no oops"]),
+        full: true,
+        ..PLAIN
+    },
+    Boot {
         name: "dom0_from_the_packed_kernel_on_q35_with_two_cpus",
         uncompressed: false,
         machine: Chipset::Q35,
@@ -217,6 +254,24 @@ pub const BOOTS: &[Boot] = &[
         cpu: "qemu32",
         memory: 1024,
         expect: Expect::Console("this CPU has no 64-bit mode"),
+        full: true,
+        ..PLAIN
+    },
+    packed("dom0_from_a_gzip_payload", Variant::Gzip),
+    packed("dom0_from_a_zstd_payload", Variant::Zstd),
+    packed("dom0_from_an_lz4_payload", Variant::Lz4),
+    packed("dom0_from_an_lzma_payload", Variant::Lzma),
+    packed("dom0_from_a_bzip2_payload", Variant::Bzip2),
+    refused("no_dom0_module_is_one_clear_message", Variant::Missing, "no dom0 kernel: the boot loader must pass it"),
+    refused("a_kernel_without_xen_notes_is_one_clear_message", Variant::NoNotes, "kernel has no Xen notes"),
+    refused("an_unsupported_compression_is_one_clear_message", Variant::Lzo, "compression LZO is not supported"),
+    refused("a_truncated_kernel_is_one_clear_message", Variant::Truncated, "image truncated in its payload"),
+    refused("a_damaged_kernel_is_one_clear_message", Variant::Damaged, "Ferroxen cannot start"),
+    Boot {
+        name: "an_initrd_that_does_not_fit_is_one_clear_message",
+        memory: 1024,
+        cmdline: "dom0_mem=64M",
+        expect: Expect::Console("kernel and initrd need at least"),
         full: true,
         ..PLAIN
     },

@@ -136,7 +136,8 @@ fn arguments(paths: &Paths, test: &Boot) -> BootArgs {
         hypervisor: parsed(test.hypervisor),
         via: test.via,
         kernel: parsed(test.kernel),
-        uncompressed: test.uncompressed,
+        uncompressed: test.uncompressed && test.variant.is_none(),
+        variant: test.variant,
         machine: test.machine,
         cpus: Some(test.cpus),
         memory: test.memory,
@@ -191,6 +192,15 @@ fn verdict(test: &Boot, outcome: &Outcome) -> Result<(), String> {
                 return Err("the machine did not power off after the commands".to_owned());
             }
             Ok(())
+        }
+        Expect::AtMost(text, limit) => {
+            let found = outcome.console.iter().find_map(|line| line.split_once(text)).map(|(_, rest)| rest);
+            let digits =
+                |rest: &str| rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|n| n.parse::<u64>().ok());
+            match (found.and_then(digits), &outcome.end) {
+                (Some(number), End::Exec(0)) if number <= limit => Ok(()),
+                (number, end) => Err(format!("{text:?} is {number:?}, not at most {limit}; ended with {end:?}")),
+            }
         }
         Expect::Off(text) if outcome.powered_off && told(text) => Ok(()),
         Expect::Off(text) => Err(format!("the machine did not go off with {text:?}: {:?}", outcome.end)),
