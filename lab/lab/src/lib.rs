@@ -8,6 +8,7 @@ pub mod barrier;
 pub mod console;
 pub mod host;
 pub mod machine;
+pub mod qcow2;
 pub mod qmp;
 pub mod replay;
 pub mod results;

@@ -61,7 +61,8 @@ pub enum Chipset {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Disk {
-    /// `rootfs` (Debian's root file system, from which dom0 then goes on) or a raw image's path.
+    /// `empty` (64 MiB of zeros), `rootfs` (Debian's root file system, from which dom0 then goes on), or a raw
+    /// image's path.
     pub image: String,
     /// `virtio`, `ahci` or `ide`.
     #[serde(default = "virtio")]

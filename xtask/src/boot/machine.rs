@@ -28,11 +28,13 @@ pub enum Bus {
     Ide,
 }
 
-/// A raw disk image; writes are thrown away.
+/// A disk image; writes to a raw one are thrown away.
 #[derive(Debug, Clone)]
 pub struct Disk {
     /// The image.
     pub file: PathBuf,
+    /// It is qcow2 and keeps what is written: a replay needs its snapshots.
+    pub qcow2: bool,
     /// How it is attached.
     pub bus: Bus,
 }
@@ -149,7 +151,8 @@ impl Machine {
         }
         for (number, disk) in self.disks.iter().enumerate() {
             let file = disk.file.to_string_lossy().replace(',', ",,");
-            cmd.args(["-drive", &format!("file={file},format=raw,if=none,id=disk{number},snapshot=on")]);
+            let format = if disk.qcow2 { "format=qcow2" } else { "format=raw,snapshot=on" };
+            cmd.args(["-drive", &format!("file={file},{format},if=none,id=disk{number}")]);
             let drive = if self.replay.is_some() {
                 cmd.args(["-drive", &format!("driver=blkreplay,if=none,image=disk{number},id=replayed{number}")]);
                 format!("replayed{number}")

@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use ferroxen_lab::host::Replay;
+use ferroxen_lab::qcow2;
 
 pub use self::loader::Via;
 use self::loader::{Module, Plan};
@@ -334,7 +335,7 @@ fn prepare(paths: &Paths, args: &BootArgs, console: Console) -> Result<Prepared>
     };
     for disk in &args.disk {
         let file = fs::canonicalize(disk).with_context(|| format!("no disk image {}", disk.display()))?;
-        machine.disks.push(Disk { file, bus: Bus::Virtio });
+        machine.disks.push(Disk { file, bus: Bus::Virtio, qcow2: false });
     }
     let (linux, modules) = match &args.guest {
         Some(guest) => {
@@ -355,7 +356,10 @@ fn prepare(paths: &Paths, args: &BootArgs, console: Console) -> Result<Prepared>
         }
     };
     if let (Some(bus), Some(kernel)) = (args.rootfs, &linux) {
-        machine.disks.insert(0, Disk { file: rootfs::image(paths, kernel)?, bus });
+        machine.disks.insert(0, Disk { file: rootfs::image(paths, kernel)?, bus, qcow2: false });
+    }
+    if let Some(replay) = &args.replay {
+        overlay(&mut machine.disks, replay)?;
     }
     let bare = dir.path.join("vmlinuz");
     let plan = match &hypervisor {
@@ -372,6 +376,18 @@ fn prepare(paths: &Paths, args: &BootArgs, console: Console) -> Result<Prepared>
     machine.start = args.via.start(paths, plan, &dir.path)?;
     let command = machine.command(&qemu, &dir.path);
     Ok(Prepared { command, log, dir })
+}
+
+/// Puts an image over each disk that holds what a recording writes, and the snapshot that a replay begins with.
+fn overlay(disks: &mut [Disk], replay: &Replay) -> Result<()> {
+    for (number, disk) in disks.iter_mut().enumerate() {
+        let over = replay.file.with_extension(format!("disk{number}.qcow2"));
+        if replay.record {
+            qcow2::create(&over, disk.file.metadata()?.len(), Some(&disk.file))?;
+        }
+        *disk = Disk { file: over, bus: disk.bus, qcow2: true };
+    }
+    Ok(())
 }
 
 /// Puts kernel and initrd into `dir`.

@@ -29,6 +29,9 @@ impl Host for LabHost<'_> {
     fn prepare(&self, machine: &Machine, order: &Order) -> Result<Prepared> {
         let mut ours = self.ours.lock().unwrap_or_else(PoisonError::into_inner);
         let mut args = arguments(machine, order)?;
+        for disk in args.disk.iter_mut().filter(|disk| disk.as_os_str() == EMPTY) {
+            *disk = self.empty_disk()?;
+        }
         if args.hypervisor == Hypervisor::Ferroxen {
             let built = match ours.take() {
                 Some(built) => built,
@@ -57,6 +60,19 @@ impl Host for LabHost<'_> {
 
     fn symbols(&self) -> PathBuf {
         self.paths.debug_symbols()
+    }
+}
+
+/// The name of a disk that nothing was written to.
+const EMPTY: &str = "empty";
+
+impl LabHost<'_> {
+    /// A sparse file of 64 MiB; machines throw away what they write.
+    fn empty_disk(&self) -> Result<PathBuf> {
+        let file = self.runs().join("empty.img");
+        std::fs::create_dir_all(self.runs())?;
+        std::fs::File::create(&file).and_then(|disk| disk.set_len(64 << 20)).context("cannot make an empty disk")?;
+        Ok(file)
     }
 }
 

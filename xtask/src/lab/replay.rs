@@ -59,7 +59,7 @@ pub fn main(host: &LabHost<'_>, args: &ReplayArgs) -> Result<i32> {
         let mode = Mode { icount: true, ..Mode::default() };
         return Ok(match run::play(host, scenario, &dir.join("icount"), mode) {
             Err(why) => {
-                println!("it fails under -icount too, the same way each time:\n{why}");
+                println!("it fails under -icount too:\n{why}");
                 0
             }
             Ok(()) => {

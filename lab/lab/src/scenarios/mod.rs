@@ -10,6 +10,7 @@ pub const ALL: &[Scenario] = &[
     dom0::SHELL,
     dom0::SHELL_ON_XEN,
     dom0::EVERY_CPU,
+    dom0::TYPED,
     dom0::LOAD,
     dom0::IMPOSSIBLE_MEMORY,
     dom0::REBOOT,
