@@ -17,7 +17,7 @@ use crate::ui;
 
 const INIT: &str = include_str!("guest.sh");
 /// What a guest's devices and its disk's file system need.
-const MODULES: &[&str] = &["xen-blkfront", "xen-netfront", "af_packet", "ext4"];
+const MODULES: &[&str] = &["xen-blkfront", "xen-netfront", "af_packet", "ext4", "crc32c_generic"];
 
 /// Configurations, by name in `/guests`.
 const CONFIGS: &[(&str, &str)] = &[

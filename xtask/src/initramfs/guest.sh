@@ -28,7 +28,7 @@ for word in $(cat /proc/cmdline); do
 done
 hostname "$name"
 ip link set lo up
-for m in xen-blkfront xen-netfront af_packet ext4; do modprobe -q "$m" 2>/dev/null; done
+for m in xen-blkfront xen-netfront af_packet crc32c_generic ext4; do modprobe -q "$m" 2>/dev/null; done
 if [ -n "$mount" ]; then
 	for n in $(seq 50); do [ -b "$mount" ] && break; usleep 100000; done
 	mount "$mount" /mnt && echo "$name: $mount is mounted: $(ls /mnt | tr '\n' ' ')"

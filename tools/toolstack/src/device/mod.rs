@@ -58,7 +58,8 @@ impl<H: Hypercalls> Host<H> {
             for (path, value) in &common {
                 t.write(path, value.as_bytes())?;
             }
-            for (half, entries) in [(&at.front, front), (&at.back, back)] {
+            // libxl looks into its own copy of the backend's half.
+            for (half, entries) in [(&at.front, front), (&at.back, back), (&at.libxl, back)] {
                 for (name, value) in entries {
                     t.write(&format!("{half}/{name}"), value.as_bytes())?;
                 }
