@@ -22,7 +22,7 @@ const WINDOW: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Terminal {
     master: OwnedFd,
-    _slave: OwnedFd,
+    slave: OwnedFd,
     /// The node for readers.
     pub path: String,
 }
@@ -43,7 +43,12 @@ impl Terminal {
         modes.make_raw();
         rustix::termios::tcsetattr(&slave, OptionalActions::Now, &modes)?;
         rustix::io::ioctl_fionbio(&master, true)?;
-        Ok(Terminal { master, _slave: slave, path })
+        Ok(Terminal { master, slave, path })
+    }
+
+    /// Whether bytes wait for a reader.
+    fn is_unread(&self) -> bool {
+        rustix::io::ioctl_fionread(&self.slave).is_ok_and(|len| len > 0)
     }
 }
 
@@ -140,6 +145,13 @@ impl<M: RingMemory> Console<M> {
         !self.backlog.is_empty()
     }
 
+    /// Ends it. Its terminal stays with what nobody has read yet, for a while: closing it would throw that away.
+    pub fn close(mut self) -> Farewell {
+        while self.take() {}
+        self.show();
+        Farewell { terminal: self.terminal, backlog: self.backlog, until: Instant::now() + FAREWELL }
+    }
+
     /// Whether the guest can take what is typed.
     pub fn has_room(&self) -> bool {
         IN.writable(&self.ring).is_ok_and(|room| room > 0)
@@ -157,6 +169,31 @@ impl<M: RingMemory> Console<M> {
                 true
             }
         }
+    }
+}
+
+/// How long a terminal outlives its guest at most.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// The terminal of a guest that is gone, with its last words.
+#[derive(Debug)]
+pub struct Farewell {
+    terminal: Terminal,
+    backlog: Backlog,
+    until: Instant,
+}
+
+impl Farewell {
+    /// Gives the terminal what it takes; whether to come again.
+    pub fn go_on(&mut self) -> bool {
+        while !self.backlog.is_empty() {
+            match rustix::io::write(&self.terminal.master, self.backlog.front()) {
+                Ok(len) => self.backlog.consume(len),
+                Err(_) => break,
+            }
+        }
+        let unread = !self.backlog.is_empty() || self.terminal.is_unread();
+        unread && Instant::now() < self.until
     }
 }
 
@@ -233,5 +270,20 @@ mod tests {
             console.take();
         }
         assert!(console.must_wait().is_some());
+    }
+
+    #[test]
+    fn the_last_words_of_a_guest_wait_for_their_reader() {
+        let dir = tempfile::tempdir().unwrap();
+        let console = console(&dir);
+        print(&console, b"goodbye");
+        let reader =
+            rustix::fs::open(console.terminal.path.as_str(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+        let mut farewell = console.close();
+        assert!(farewell.go_on());
+        let mut bytes = [0; 100];
+        let len = rustix::io::read(&reader, &mut bytes).unwrap();
+        assert_eq!(&bytes[..len], b"goodbye");
+        assert!(!farewell.go_on());
     }
 }

@@ -1,6 +1,6 @@
 //! The daemon's loop.
 
-use crate::console::Console;
+use crate::console::{Console, Farewell};
 use crate::log::Log;
 use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -46,6 +46,8 @@ pub struct Daemon {
     events: EventChannels,
     grants: Option<GrantDevice>,
     guests: BTreeMap<u16, Guest>,
+    /// Terminals of guests that are gone.
+    gone: Vec<Farewell>,
     hypervisor: Option<Hypervisor>,
 }
 
@@ -73,6 +75,7 @@ impl Daemon {
             events,
             grants: GrantDevice::open().ok(),
             guests: BTreeMap::new(),
+            gone: Vec::new(),
             hypervisor: None,
             config,
         };
@@ -123,8 +126,10 @@ impl Daemon {
     pub fn run(&mut self) -> anyhow::Result<()> {
         self.find_guests()?;
         loop {
-            let wait =
-                self.guests.values_mut().filter(|guest| guest.masked).filter_map(|g| g.console.must_wait()).min();
+            self.gone.retain_mut(Farewell::go_on);
+            let soon = (!self.gone.is_empty()).then(|| Duration::from_millis(50));
+            let patient = self.guests.values_mut().filter(|guest| guest.masked);
+            let wait = patient.filter_map(|guest| guest.console.must_wait()).chain(soon).min();
             let ready = self.wait(wait)?;
             self.hear_events();
             self.unmask_patient();
@@ -234,10 +239,8 @@ impl Daemon {
     }
 
     fn forget(&mut self, domid: u16) {
-        if let Some(mut guest) = self.guests.remove(&domid) {
-            // Its last words.
-            while guest.console.take() {}
-            guest.console.show();
+        if let Some(guest) = self.guests.remove(&domid) {
+            self.gone.push(guest.console.close());
             let _ = self.events.unbind(guest.local);
             info!("the console of domain {domid} is closed");
         }

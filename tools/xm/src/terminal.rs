@@ -32,10 +32,11 @@ impl Drop for Raw {
     }
 }
 
-/// Connects to the terminal at `path`. Ends when it is gone, or with Ctrl-].
-pub fn connect(path: &str) -> Result<(), Failure> {
+/// Connects to the terminal at `path`, then does `first`. Ends when the terminal is gone, or with Ctrl-].
+pub fn connect(path: &str, first: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     let guest = rustix::fs::open(path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|error| Failure::failed(format!("console {path}: {error}")))?;
+    first()?;
     let _raw = Raw::new();
     let mut input = true;
     let mut buffer = [0; 4096];

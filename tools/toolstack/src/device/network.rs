@@ -5,13 +5,15 @@ use crate::paths::{self, DevicePaths};
 use crate::{Error, Host, Result, Vif};
 use serde::Serialize;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use xen_sys::Interface;
 use xenctl::Hypercalls;
 use xenstore::Access as _;
 
 /// How long a guest has to let go of a device.
 const POLITE: Duration = Duration::from_secs(10);
+/// How long netback has to make an interface.
+const INTERFACE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// A network card of a domain, as it is now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -81,6 +83,11 @@ impl<H: Hypercalls> Host<H> {
     pub(crate) fn plug_vif(&mut self, domid: u16, index: u32, vif: &Vif) -> Result<()> {
         let at = paths::device(domid, "vif", index);
         let mut interface = Interface::named(&format!("vif{domid}.{index}"));
+        // netback says that it is ready just before it makes the interface.
+        let deadline = Instant::now() + INTERFACE_PATIENCE;
+        while !interface.exists() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let failed = |why: std::io::Error| wrong(index, format!("vif{domid}.{index}: {why}"));
         if let Some(script) = &vif.script {
             return self.run_script(script, "online", &at, interface.name());

@@ -64,11 +64,7 @@ pub fn create(args: &Args<'_>) -> Outcome {
         output::json(&serde_json::json!({ "domid": domid, "name": domain.name }));
     }
     if connect {
-        if !args.flag("paused") {
-            // Once its console is there, so that no line of it is missed.
-            host.xen.unpause_domain(domid)?;
-        }
-        return console::attach(&mut host, domid);
+        return console::attach(&mut host, domid, !args.flag("paused"));
     }
     Ok(())
 }
