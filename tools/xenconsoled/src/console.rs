@@ -149,7 +149,8 @@ impl<M: RingMemory> Console<M> {
     pub fn close(mut self) -> Farewell {
         while self.take() {}
         self.show();
-        Farewell { terminal: self.terminal, backlog: self.backlog, until: Instant::now() + FAREWELL }
+        let now = Instant::now();
+        Farewell { terminal: self.terminal, backlog: self.backlog, least: now + LEAST, until: now + FAREWELL }
     }
 
     /// Whether the guest can take what is typed.
@@ -174,12 +175,15 @@ impl<M: RingMemory> Console<M> {
 
 /// How long a terminal outlives its guest at most.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// And at least: what was written just now is on its way to where it counts as unread.
+const LEAST: Duration = Duration::from_millis(500);
 
 /// The terminal of a guest that is gone, with its last words.
 #[derive(Debug)]
 pub struct Farewell {
     terminal: Terminal,
     backlog: Backlog,
+    least: Instant,
     until: Instant,
 }
 
@@ -193,7 +197,8 @@ impl Farewell {
             }
         }
         let unread = !self.backlog.is_empty() || self.terminal.is_unread();
-        unread && Instant::now() < self.until
+        let now = Instant::now();
+        now < self.least || unread && now < self.until
     }
 }
 
@@ -284,6 +289,7 @@ mod tests {
         let mut bytes = [0; 100];
         let len = rustix::io::read(&reader, &mut bytes).unwrap();
         assert_eq!(&bytes[..len], b"goodbye");
+        std::thread::sleep(LEAST);
         assert!(!farewell.go_on());
     }
 }
