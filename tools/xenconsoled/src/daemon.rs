@@ -144,14 +144,20 @@ impl Daemon {
             for guest in self.guests.values_mut() {
                 guest.console.show();
             }
-            let mut news = false;
-            while self.xs.next_event(Some(Duration::ZERO))?.is_some() {
-                news = true;
-            }
-            if news {
+            // Looking asks the store, and with its answers more events may come that no poll would tell of.
+            while self.heard_news()? {
                 self.find_guests()?;
             }
         }
+    }
+
+    /// Takes all events of the store; whether there were any.
+    fn heard_news(&mut self) -> anyhow::Result<bool> {
+        let mut news = false;
+        while self.xs.next_event(Some(Duration::ZERO))?.is_some() {
+            news = true;
+        }
+        Ok(news)
     }
 
     /// Waits; gives the guests whose terminals have input.
