@@ -6,9 +6,9 @@ use crate::tables::tables;
 use ferroxen_loader::ElfKernel;
 use ferroxen_loader::build::DomainLayout;
 use std::path::Path;
-use xen_abi::arch_x86::{VGCF_in_kernel, VGCF_online, VcpuGuestContext};
+use xen_abi::arch_x86::{VGCF_in_kernel, VGCF_online, VcpuGuestContext, XEN_LEGACY_MAX_VCPUS};
 use xen_abi::grant_table::{GNTTAB_RESERVED_CONSOLE, GNTTAB_RESERVED_XENSTORE};
-use xen_abi::xen::{SIF_MOD_START_PFN, StartInfo, StartInfoConsoleDomU};
+use xen_abi::xen::{SIF_MOD_START_PFN, StartInfo, StartInfoConsoleDomU, VcpuInfo};
 use xenctl::{Hypercalls, RingMemory as _, Xen};
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
@@ -82,6 +82,7 @@ pub fn build<H: Hypercalls>(xen: &Xen<H>, domid: u16, spec: &Spec<'_>) -> Result
     let (store, console) = (layout.pfn(layout.rings), layout.pfn(layout.rings) + 1);
     let built = Built { store_mfn: memory.mfn(store), console_mfn: memory.mfn(console) };
     let shared_info = xen.domain_info(domid)?.map_or(0, |info| info.shared_info);
+    mask_events(xen, domid, shared_info)?;
     let mut info = info;
     info.shared_info = shared_info * PAGE;
     info.store_mfn = built.store_mfn;
@@ -105,6 +106,17 @@ pub fn build<H: Hypercalls>(xen: &Xen<H>, domid: u16, spec: &Spec<'_>) -> Result
     )?;
     xen.set_vcpu_context(domid, 0, &first_context(&layout, target.entry, root))?;
     Ok(built)
+}
+
+/// A vcpu starts with its events masked: one that a daemon sends before the kernel has a handler would crash it. (Our hypervisor
+/// does this itself, Xen leaves it to the builder.)
+fn mask_events<H: Hypercalls>(xen: &Xen<H>, domid: u16, shared_info: u64) -> Result<(), Error> {
+    let page = xen.map(domid, &[shared_info])?;
+    for vcpu in 0..XEN_LEGACY_MAX_VCPUS {
+        let mask = vcpu * size_of::<VcpuInfo>() + std::mem::offset_of!(VcpuInfo, evtchn_upcall_mask);
+        page.write(mask, &[1]);
+    }
+    Ok(())
 }
 
 /// Gives the domain its memory, in large pieces as long as there are; gives its frame list.
