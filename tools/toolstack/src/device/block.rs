@@ -18,7 +18,7 @@ pub struct BlockInfo {
     pub vdev: u32,
     /// The backend's domain.
     pub backend_domid: u16,
-    /// The backend's handle (always 0 for disks).
+    /// What Xen's tools show as the handle: the guest's number.
     pub handle: u32,
     /// The frontend's state.
     pub state: u32,
@@ -181,7 +181,7 @@ impl<H: Hypercalls> Host<H> {
             all.push(BlockInfo {
                 vdev,
                 backend_domid: 0,
-                handle: 0,
+                handle: domid.into(),
                 state: self.device_state(&at.front)?,
                 event_channel: self.node(&format!("{}/event-channel", at.front))?.parse().unwrap_or(-1),
                 ring_ref: self.node(&format!("{}/ring-ref", at.front))?.parse().unwrap_or(-1),

@@ -70,11 +70,11 @@ pub fn network_list(args: &Args<'_>) -> Outcome {
         json(&serde_json::to_value(all).unwrap_or_default());
         return Ok(());
     }
-    line("Idx BE Mac Addr.         handle state evt-ch   tx-/rx-ring-ref BE-path");
+    line(&format!("Idx BE Mac Addr.         handle state evt-ch   tx-/rx-ring-ref {:<30}", "BE-path"));
     for vif in all {
         let (index, be, mac, state) = (vif.index, vif.backend_domid, vif.mac, vif.state);
         let (port, tx, rx, path) = (vif.event_channel, vif.tx_ring, vif.rx_ring, vif.backend_path);
-        line(&format!("{index:<3} {be:<2} {mac:<17} {index:>6} {state:>5} {port:>6} {tx:>8}/{rx:<8} {path:<30}"));
+        line(&format!("{index:<3} {be:<2} {mac:<17} {index:>6} {state:>5} {port:>6} {tx:>5}/{rx:<11} {path:<30}"));
     }
     Ok(())
 }
