@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use object::{Object, ObjectSymbol, SymbolKind};
+use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
 
 /// The functions of an ELF file, by address.
 #[derive(Debug, Default)]
@@ -17,9 +17,19 @@ impl Symbols {
     pub fn read(elf: &Path) -> Self {
         let Ok(bytes) = fs::read(elf) else { return Self::default() };
         let Ok(file) = object::File::parse(bytes.as_slice()) else { return Self::default() };
+        // Labels of assembly have no type: those in code are taken.
+        let in_code = |symbol: &object::Symbol<'_, '_>| {
+            let section = symbol.section_index().and_then(|index| file.section_by_index(index).ok());
+            section.is_some_and(|section| section.kind() == SectionKind::Text)
+        };
         let functions = file
             .symbols()
-            .filter(|symbol| matches!(symbol.kind(), SymbolKind::Text | SymbolKind::Label) && symbol.address() != 0)
+            .filter(|symbol| symbol.address() != 0)
+            .filter(|symbol| match symbol.kind() {
+                SymbolKind::Text | SymbolKind::Label => true,
+                SymbolKind::Unknown => in_code(symbol),
+                _ => false,
+            })
             .filter_map(|symbol| {
                 let name = format!("{:#}", rustc_demangle::demangle(symbol.name().ok()?));
                 Some((symbol.address(), (symbol.size(), name)))
