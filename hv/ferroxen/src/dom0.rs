@@ -120,13 +120,20 @@ fn build_from(plan: &Plan, elf: &[u8], initrd: Option<Range>) {
     let Ok(domain) = Shared::try_new(domain) else { stop(format_args!("no memory for dom0's own state")) };
 
     let p2m = populate(&domain, frames);
+    // The initial mapping is zero where nothing is put, and so are the tails of what lies outside it.
+    let tails = [layout.p2m_pfn.end, layout.initrd_pfn.end].map(|end| end.saturating_sub(1));
+    for pfn in (0..layout.pfn(layout.mapped.end)).chain(tails) {
+        if let Some(mfn) = p2m.get(pfn as usize) {
+            // SAFETY: a frame of the domain, before it runs.
+            unsafe { core::ptr::write_bytes(direct::<u8>(mfn << 12), 0, PAGE as usize) };
+        }
+    }
     let put = |pfn: u64, offset: u64, bytes: &[u8]| copy_to_frames(&p2m, pfn * PAGE + offset, bytes);
 
     // Kernel.
     for segment in kernel.segments() {
         let start = target.phys_of(segment);
         put(start / PAGE, start % PAGE, segment.data);
-        // The rest is zero: frames come scrubbed.
     }
     if let Some(page) = target.hypercall_page {
         put(layout.pfn(page), 0, &hypercall_page());
@@ -175,7 +182,9 @@ fn build_from(plan: &Plan, elf: &[u8], initrd: Option<Range>) {
     }
 }
 
-/// Gives the domain its memory; gives machine frame by pseudo-physical frame.
+/// Gives the domain its memory; gives machine frame by pseudo-physical frame. What is in it is what the machine's
+/// firmware and loader left: nobody else ran before, and the domain that controls the machine may see that. So a start
+/// does not touch all memory.
 fn populate(domain: &Domain, frames: u64) -> Vec<u64> {
     let mut p2m = Vec::new();
     if p2m.try_reserve_exact(frames as usize).is_err() {
@@ -185,7 +194,7 @@ fn populate(domain: &Domain, frames: u64) -> Vec<u64> {
         let left = frames - p2m.len() as u64;
         let mut order = CHUNK_ORDER.min(left.ilog2());
         let mfn = loop {
-            match hv().alloc_for(percpu::this(), domain, order, 0, false) {
+            match hv().alloc_for(percpu::this(), domain, order, 0, true) {
                 Ok(mfn) => break mfn,
                 Err(_) if order > 0 => order -= 1,
                 Err(why) => stop(format_args!("dom0: memory ran out after {} MiB ({why:?})", p2m.len() >> 8)),
