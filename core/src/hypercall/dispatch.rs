@@ -1,6 +1,6 @@
 //! The one table: hypercall numbers, their handlers, their arguments.
 
-use super::{HypercallResult, Stop, sched_op, vcpu_op};
+use super::{HypercallResult, Stop, batch, sched_op, vcpu_op};
 use crate::addr::{Maddr, Vaddr};
 use crate::ctx::Ctx;
 use crate::evtchn;
@@ -163,13 +163,23 @@ fn multicall<P: Platform>(
     if !list.is_guest() {
         return Err(Errno::EFAULT.into());
     }
-    for index in 0..count {
+    let mut index = 0;
+    // With other CPUs to flush, some calls go in another order.
+    let several = ctx.dom.max_vcpus > 1;
+    while index < count {
         let at = Vaddr(list.0.wrapping_add(index.wrapping_mul(ENTRY)));
         let rest = [at.0, count.wrapping_sub(index), 0, 0, 0, 0];
         if index != 0 && ctx.preempt_pending() {
             return Err(Stop::Again(rest));
         }
         let mut entry: MulticallEntry = ctx.read(at)?;
+        if several {
+            let made = batch::run(ctx, at, &entry, count.wrapping_sub(index))?;
+            if made != 0 {
+                index = index.wrapping_add(made);
+                continue;
+            }
+        }
         let result = match entry.op {
             // A list inside a list would be recursion that a guest steers.
             op if op == u64::from(__HYPERVISOR_multicall) => Err(Stop::Err(Errno::EINVAL)),
@@ -190,6 +200,7 @@ fn multicall<P: Platform>(
         if ctx.effects.reschedule && index.wrapping_add(1) != count {
             return Err(Stop::Again([at.0.wrapping_add(ENTRY), count.wrapping_sub(index).wrapping_sub(1), 0, 0, 0, 0]));
         }
+        index = index.wrapping_add(1);
     }
     Ok(0)
 }

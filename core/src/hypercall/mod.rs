@@ -1,6 +1,7 @@
 //! How a hypercall ends, and (as the modules arrive) the one table that dispatches them.
 
 mod assist;
+pub(crate) mod batch;
 mod callback;
 mod console_io;
 pub mod debugreg;

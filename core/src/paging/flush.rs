@@ -40,25 +40,24 @@ pub(super) fn flush<P: Platform>(ctx: &mut Ctx<'_, P>, scope: Scope, what: Flush
     Ok(())
 }
 
-/// The CPUs whose TLBs may hold translations of the vcpus in a bitmap. A vcpu other than the caller's may be anywhere
-/// where the domain has been.
+/// The CPUs whose TLBs may hold translations of the vcpus in a bitmap: those that run them. A CPU that stops running a
+/// vcpu flushes everything before it says so, and one that begins to run it does so after it was named here.
 fn cpus_of<P: Platform>(ctx: &Ctx<'_, P>, bitmap: Vaddr) -> Result<CpuMask, PagingError> {
     let mut cpus = CpuMask::EMPTY;
     for word in 0..u64::from(ctx.dom.max_vcpus).div_ceil(64) {
         let mut bits = ctx.read_at::<u64>(bitmap, word).map_err(|_| PagingError::Fault)?;
-        let left = u64::from(ctx.dom.max_vcpus).saturating_sub(word.wrapping_mul(64));
-        if left < 64 {
-            bits &= (1u64 << left).wrapping_sub(1);
-        }
-        if u64::from(ctx.vcpu.id) / 64 == word {
-            let own = 1u64 << (ctx.vcpu.id % 64);
-            if bits & own != 0 {
+        while bits != 0 {
+            let id = word.wrapping_mul(64).wrapping_add(u64::from(bits.trailing_zeros()));
+            bits &= bits.wrapping_sub(1);
+            if id == u64::from(ctx.vcpu.id) {
                 cpus.set(ctx.cpu);
-                bits &= !own;
+                continue;
             }
-        }
-        if bits != 0 {
-            return Ok(cpus.union(&ctx.dom.dirty_cpus.load()));
+            // Numbers of vcpus that there are not name nobody.
+            let vcpu = u32::try_from(id).ok().and_then(|id| ctx.dom.vcpu(id));
+            if let Some(cpu) = vcpu.and_then(|vcpu| vcpu.sched.running_on()) {
+                cpus.set(cpu);
+            }
         }
     }
     Ok(cpus)

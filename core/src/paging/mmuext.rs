@@ -61,6 +61,19 @@ pub fn mmuext_op<P: Platform>(
     }
 }
 
+/// One operation on the caller's own frames that was copied in already.
+///
+/// # Errors
+/// As [`mmuext_op`]; after `Stop::Again` the operation is to be made again.
+pub fn mmuext_single<P: Platform>(ctx: &mut Ctx<'_, P>, op: &MmuextOp) -> HypercallResult {
+    let result = begin(ctx, 0).and_then(|()| one(ctx, &Target::Own, op));
+    match settle_error(ctx, result) {
+        Ok(()) => Ok(0),
+        Err(PagingError::Interrupted) => Err(Stop::Again([0; 6])),
+        Err(error) => Err(Stop::Err(error.errno())),
+    }
+}
+
 fn run<P: Platform>(ctx: &mut Ctx<'_, P>, ops: Vaddr, count: u64, foreigndom: u64) -> (u64, Result<(), PagingError>) {
     if count == 0 {
         return (0, Ok(()));

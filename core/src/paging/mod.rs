@@ -37,7 +37,7 @@ pub use foreign::{
     move_l1e, put_writable, settle,
 };
 pub use mmu::Mmu;
-pub use mmuext::mmuext_op;
+pub use mmuext::{mmuext_op, mmuext_single};
 pub use ptwr::{PtWrite, guest_pt_update, guest_pt_write, is_pt_write_fault};
 pub use roots::{finish, pin_root_at_boot, put_root_of, take_root, unpin};
 pub use teardown::relinquish_memory;

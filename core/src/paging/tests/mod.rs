@@ -1,5 +1,6 @@
 //! What holds of PV page tables, on the machine of `testing`.
 
+mod batch;
 mod descriptors;
 mod mapping;
 mod preemption;
