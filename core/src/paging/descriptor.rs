@@ -119,7 +119,8 @@ pub fn map_ldt_page<P: Platform>(ctx: &mut Ctx<'_, P>, index: usize) -> Result<M
         return Ok(slot);
     }
     let va = Vaddr(ctx.pv.ldt_base.0.wrapping_add((index as u64) << 12));
-    let (table, at) = find_l1e(ctx.hv, ctx.pv.root(), va).ok_or(PagingError::Invalid)?;
+    // The LDT is the kernel's memory; user mode may be what needs it.
+    let (table, at) = find_l1e(ctx.hv, ctx.pv.kernel_root, va).ok_or(PagingError::Invalid)?;
     let entry = super::validate::load(ctx.hv.platform.page(table).words(), at);
     if !entry.present() {
         return Err(PagingError::Invalid);

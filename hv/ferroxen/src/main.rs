@@ -19,6 +19,8 @@ mod dom0;
 #[cfg(target_os = "none")]
 mod efi;
 #[cfg(target_os = "none")]
+mod flush;
+#[cfg(target_os = "none")]
 mod heap;
 #[cfg(target_os = "none")]
 mod hypercall;

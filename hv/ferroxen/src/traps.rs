@@ -236,7 +236,7 @@ fn name(vector: u8) -> &'static str {
 fn interrupt(vector: u8) {
     match vector {
         VECTOR_FLUSH => {
-            platform::flush_interrupt();
+            crate::flush::interrupt();
             apic::end_of_interrupt();
         }
         VECTOR_KICK => {

@@ -15,6 +15,8 @@ pub const UNCACHED: u64 = 1 << 3 | 1 << 4;
 pub const WRITE_COMBINING: u64 = 1 << 7;
 /// A large page.
 pub const PS: u64 = 1 << 7;
+/// Accessed and dirty, which the CPU sets.
+const USED: u64 = 1 << 5 | 1 << 6;
 /// Stays over a load of CR3.
 pub const GLOBAL: u64 = 1 << 8;
 /// Not executable.
@@ -110,6 +112,20 @@ pub fn set(va: u64, entry: u64) {
         // SAFETY: an entry of our own tables.
         unsafe { slot.write_volatile(entry & NX_MASK.load(Ordering::Relaxed)) };
     }
+}
+
+/// As [`set`]; gives whether that changed anything.
+pub fn replace(va: u64, entry: u64) -> bool {
+    let Some(slot) = slot(root(), va, 1, None) else { return false };
+    let entry = entry & NX_MASK.load(Ordering::Relaxed);
+    // SAFETY: an entry of our own tables.
+    let old = unsafe { slot.read_volatile() };
+    if old & !USED == entry {
+        return false;
+    }
+    // SAFETY: as above.
+    unsafe { slot.write_volatile(entry) };
+    true
 }
 
 /// Makes the tables for 4 KiB pages of this range, with nothing present.

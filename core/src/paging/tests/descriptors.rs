@@ -76,6 +76,11 @@ fn ldt_pages_are_looked_up_when_used_and_dropped_with_the_ldt() {
     assert_eq!(guest.call(|ctx| map_ldt_page(ctx, 0)), Ok(ldt));
     assert_eq!(guest.type_of(ldt), (FrameType::SegDesc, 1));
     assert_eq!(guest.call(|ctx| map_ldt_page(ctx, 0)), Ok(ldt), "again: the same");
+    guest.ext(MMUEXT_SET_LDT, 0x2000, 1500).unwrap();
+    // User mode, whose tables do not map the kernel's memory.
+    guest.pv.flags &= !IN_KERNEL;
+    assert_eq!(guest.call(|ctx| map_ldt_page(ctx, 0)), Ok(ldt), "user mode loads a selector");
+    guest.pv.flags |= IN_KERNEL;
     assert_eq!(guest.type_of(ldt), (FrameType::SegDesc, 1));
     assert_eq!(guest.call(|ctx| map_ldt_page(ctx, 1)), Err(PagingError::Invalid), "mapped writable");
     assert_eq!(guest.call(|ctx| map_ldt_page(ctx, 2)), Err(PagingError::Invalid), "not mapped");
