@@ -99,6 +99,7 @@ pub fn start(mut plan: Plan) -> ! {
     CALIBRATION.call_once(|| plan.calibration);
     SERIAL_IS_OURS.store(plan.serial.is_some(), Ordering::Relaxed);
     platform::SKEW.store(plan.options.tsc_skew, Ordering::Relaxed);
+    platform::judge_tsc();
     SCALE.call_once(|| TscScale { stamp: instructions::rdtsc(), ..TscScale::from_hz(plan.calibration.tsc_hz) });
     timer::init(plan.calibration.apic_hz);
     for (n, area) in plan.areas.iter().enumerate() {

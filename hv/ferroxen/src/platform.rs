@@ -1,7 +1,8 @@
 //! The machine as core sees it.
 
+use crate::flush::{self, Request};
 use crate::percpu::{self, CPUS, remote, work};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use ferroxen_core::addr::{Maddr, Mfn, Vaddr};
 use ferroxen_core::cpu::{CpuId, CpuMask};
 use ferroxen_core::options::LogLevel;
@@ -25,6 +26,23 @@ pub static SCALE: Once<TscScale> = Once::new();
 /// `tsc-skew=`: CPU n reads its TSC with n times this added.
 pub static SKEW: AtomicU64 = AtomicU64::new(0);
 
+/// The TSCs of all CPUs go together, and go on in every state of the machine.
+static STABLE: AtomicBool = AtomicBool::new(false);
+
+/// Looks whether the TSC can be trusted to be one clock for all CPUs. At boot, after the options.
+pub fn judge_tsc() {
+    let invariant =
+        instructions::cpuid(0x8000_0000, 0)[0] >= 0x8000_0007 && instructions::cpuid(0x8000_0007, 0)[3] & 1 << 8 != 0;
+    // An emulator's is the one of the machine below it.
+    let emulated = instructions::cpuid(1, 0)[2] & 1 << 31 != 0;
+    STABLE.store((invariant || emulated) && SKEW.load(Ordering::Relaxed) == 0, Ordering::Relaxed);
+}
+
+/// Whether a guest may read time on any vcpu by any vcpu's record (XEN_PVCLOCK_TSC_STABLE_BIT).
+pub fn tsc_is_stable() -> bool {
+    STABLE.load(Ordering::Relaxed)
+}
+
 /// This CPU's TSC, skew included.
 pub fn tsc() -> u64 {
     let skew = SKEW.load(Ordering::Relaxed);
@@ -45,16 +63,6 @@ pub fn scale() -> TscScale {
 /// Counts flushes of everything, on any CPU: the clock of [`Platform::tlb_stamp`].
 static FLUSH_CLOCK: AtomicU32 = AtomicU32::new(1);
 
-/// A request that other CPUs are working on. One at a time.
-static REQUEST: spin::Mutex<()> = spin::Mutex::new(());
-static REQUEST_KIND: AtomicU64 = AtomicU64::new(0);
-static REQUEST_VA: AtomicU64 = AtomicU64::new(0);
-static REQUEST_LEFT: AtomicU32 = AtomicU32::new(0);
-const KIND_PAGE: u64 = 0;
-const KIND_NON_GLOBAL: u64 = 1;
-const KIND_ALL: u64 = 2;
-const KIND_CACHES: u64 = 3;
-
 /// Flushes everything on this CPU and notes it.
 pub fn flush_all_here() {
     let stamp = FLUSH_CLOCK.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
@@ -69,44 +77,6 @@ pub fn flush_here(what: Flush) {
         Flush::NonGlobal => instructions::flush_tlb_non_global(),
         Flush::All => flush_all_here(),
     }
-}
-
-fn perform(kind: u64, va: u64) {
-    match kind {
-        KIND_PAGE => instructions::invlpg(va),
-        KIND_NON_GLOBAL => instructions::flush_tlb_non_global(),
-        KIND_ALL => flush_all_here(),
-        // SAFETY: writing back caches loses nothing.
-        _ => unsafe { core::arch::asm!("wbinvd", options(nostack, preserves_flags)) },
-    }
-}
-
-/// The interrupt by which another CPU asks for a flush.
-pub fn flush_interrupt() {
-    perform(REQUEST_KIND.load(Ordering::Acquire), REQUEST_VA.load(Ordering::Acquire));
-    percpu::count(percpu::Counter::FlushIpi);
-    REQUEST_LEFT.fetch_sub(1, Ordering::Release);
-}
-
-fn request(cpu: CpuId, cpus: &CpuMask, kind: u64, va: u64) {
-    let mut others = cpus.and(&crate::machine::hv().platform.online());
-    others.clear(cpu);
-    let count = others.iter().count() as u32;
-    if count == 0 {
-        return;
-    }
-    debug_assert!(instructions::interrupts_on(), "a flush waits with interrupts on");
-    let held = REQUEST.lock();
-    REQUEST_KIND.store(kind, Ordering::Relaxed);
-    REQUEST_VA.store(va, Ordering::Relaxed);
-    REQUEST_LEFT.store(count, Ordering::SeqCst);
-    for other in others.iter() {
-        apic::send(remote(other).apic_id.load(Ordering::Relaxed), apic::VECTOR_FLUSH.into());
-    }
-    while REQUEST_LEFT.load(Ordering::Acquire) != 0 {
-        core::hint::spin_loop();
-    }
-    drop(held);
 }
 
 impl Platform for Machine {
@@ -145,11 +115,7 @@ impl Platform for Machine {
         if cpus.has(cpu) {
             flush_here(what);
         }
-        match what {
-            Flush::Page(at) => request(cpu, cpus, KIND_PAGE, at.0),
-            Flush::NonGlobal => request(cpu, cpus, KIND_NON_GLOBAL, 0),
-            Flush::All => request(cpu, cpus, KIND_ALL, 0),
-        }
+        flush::ask(cpu, cpus, Request::Tlb(what));
     }
 
     fn tlb_stamp(&self) -> u32 {
@@ -172,9 +138,9 @@ impl Platform for Machine {
 
     fn flush_caches(&self, cpu: CpuId, cpus: &CpuMask) {
         if cpus.has(cpu) {
-            perform(KIND_CACHES, 0);
+            flush::write_back_caches();
         }
-        request(cpu, cpus, KIND_CACHES, 0);
+        flush::ask(cpu, cpus, Request::Caches);
     }
 
     fn now(&self) -> u64 {

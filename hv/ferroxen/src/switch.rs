@@ -2,13 +2,13 @@
 
 use crate::machine::{Domain, Vcpu, hv};
 use crate::percpu::{self, Counter, remote};
-use crate::platform::{flush_all_here, scale, tsc};
+use crate::platform::{flush_all_here, scale, tsc, tsc_is_stable};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU64, Ordering};
 use ferroxen_core::Platform;
 use ferroxen_core::addr::{Maddr, Vaddr};
 use ferroxen_core::cpu::{CpuId, MAX_CPUS};
-use ferroxen_core::pv::{self, GDT_FRAMES, PvState};
+use ferroxen_core::pv::{self, PvState};
 use ferroxen_core::sched::Scheduler;
 use ferroxen_core::time::{RunState, TscScale, record, write_record};
 use ferroxen_sync::Shared;
@@ -32,17 +32,12 @@ const CR4_LOADED: u64 = 1 << 2 | 1 << 16;
 struct Current {
     vcpu: Option<Shared<Vcpu>>,
     domain: Option<Shared<Domain>>,
-    gdt_frames_mapped: usize,
-    ldt_mapped: bool,
 }
 
 struct Slots([UnsafeCell<Current>; MAX_CPUS]);
 // SAFETY: each CPU uses its own slot only, and never from an interrupt handler.
 unsafe impl Sync for Slots {}
-static CURRENT: Slots = Slots(
-    [const { UnsafeCell::new(Current { vcpu: None, domain: None, gdt_frames_mapped: 0, ldt_mapped: false }) };
-        MAX_CPUS],
-);
+static CURRENT: Slots = Slots([const { UnsafeCell::new(Current { vcpu: None, domain: None }) }; MAX_CPUS]);
 
 fn current() -> *mut Current {
     CURRENT.0[usize::from(percpu::number()) % MAX_CPUS].get()
@@ -196,25 +191,28 @@ fn enter(top: &mut StackTop, slot: &mut Current, vcpu: Shared<Vcpu>, now: u64) {
     fpu::set_xcr0(top.pv.xcr0());
     // An interrupt return: all registers come from the saved state.
     top.regs.entry_vector = 0;
-    slot.gdt_frames_mapped = GDT_FRAMES;
-    slot.ldt_mapped = true;
     slot.domain = Some(domain);
     slot.vcpu = Some(vcpu);
     let vcpu = slot.vcpu.as_ref().expect("just set");
     top.cpu.page_fault_gate = &raw const vcpu.traps[14];
     top.cpu.vm_assist = slot.domain.as_ref().map_or(core::ptr::null(), |domain| &raw const domain.vm_assist);
     refresh_info(top, vcpu);
-    // SAFETY: core validated the root and installed our slots.
-    unsafe { instructions::write_cr3(top.pv.root().0) };
+    vcpu.runstate.change(RunState::Running, now);
+    // The areas that the guest gave are its kernel's.
+    // SAFETY: core validated the roots and installed our slots.
+    unsafe { instructions::write_cr3(top.pv.kernel_root.0) };
     flush_all_here();
+    write_time(vcpu);
+    crate::work::update_runstate_area(vcpu);
+    if !top.pv.in_kernel() {
+        // SAFETY: as above.
+        unsafe { instructions::write_cr3(top.pv.root().0) };
+    }
     load_descriptor_tables(&top.pv);
     load_segments(top);
     load_debug(&top.pv);
     load_cr4(&top.pv);
     fpu::set_task_switched(top.pv.flags & pv::TASK_SWITCHED != 0);
-    write_time(vcpu);
-    vcpu.runstate.change(RunState::Running, now);
-    crate::work::update_runstate_area(vcpu);
 }
 
 /// Loads the bits of CR4 that the guest has a say in. XSA-293: another vcpu's must not be left.
@@ -238,10 +236,10 @@ pub fn refresh_info(top: &mut StackTop, vcpu: &Vcpu) {
     top.cpu.info = direct::<u8>(info.0) as u64;
 }
 
-/// Writes the vcpu's time record for this CPU.
+/// Writes the vcpu's time record for this CPU, and the guest's own copy of it. The guest's kernel tables are loaded.
 pub fn write_time(vcpu: &Vcpu) {
     let scale = scale().rebase(tsc());
-    write_record(&hv().platform, vcpu.info(), &scale, true);
+    write_record(&hv().platform, vcpu.info(), &scale, tsc_is_stable());
     let area = vcpu.time_area.load(Ordering::Acquire);
     if area != 0 {
         write_time_area(area, &scale);
@@ -257,7 +255,7 @@ fn write_time_area(area: u64, scale: &TscScale) {
         return;
     }
     let version = version | 1;
-    let done = record(scale, true, version.wrapping_add(1));
+    let done = record(scale, tsc_is_stable(), version.wrapping_add(1));
     // The version is odd while the rest changes.
     let parts: [(u64, &[u8]); 3] =
         [(0, version.as_bytes()), (WORD as u64, &done.as_bytes()[WORD..]), (0, &done.as_bytes()[..WORD])];
@@ -313,7 +311,7 @@ pub fn load_debug(pv: &PvState) {
     }
 }
 
-/// Puts the guest's GDT frames into this CPU's area, and empties its LDT (its pages come on demand).
+/// Puts the guest's GDT frames into this CPU's area, and those of its LDT that it has used (the others come on demand).
 pub fn load_descriptor_tables(pv: &PvState) {
     let cpu = percpu::number();
     let area = layout::cpu_area(cpu);

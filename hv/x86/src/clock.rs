@@ -24,28 +24,55 @@ pub fn calibrate(pm_timer: u16) -> Calibration {
     measured.unwrap_or_else(against_pit)
 }
 
+/// A reading of the PM timer, and of TSC and APIC timer at the same moment.
+struct Reading {
+    pm: u32,
+    tsc: u64,
+    timer: u32,
+}
+
+/// Readings that [`reading`] chooses from.
+const READINGS: u32 = 32;
+
+/// The reading that took least: a machine below this one, or a cache, may stop us between any two instructions.
+fn reading(read_pm: impl Fn() -> u32) -> Reading {
+    let mut best = Reading { pm: 0, tsc: 0, timer: 0 };
+    let mut least = u64::MAX;
+    for _ in 0..READINGS {
+        let before = rdtsc();
+        let pm = read_pm();
+        let after = rdtsc();
+        let timer = apic::timer_left();
+        let took = rdtsc().wrapping_sub(before);
+        if took < least {
+            least = took;
+            best = Reading { pm, tsc: before.wrapping_add(after.wrapping_sub(before) / 2), timer };
+        }
+    }
+    best
+}
+
 fn against_pm_timer(port: u16) -> Option<Calibration> {
     // SAFETY: the FADT names the port.
     let read = || unsafe { inl(port) } & 0xff_ffff;
     let window = (PM_TIMER_HZ / 50) as u32; // 20 ms
     apic::set_timer(u32::MAX);
-    let first = read();
-    let (tsc, timer) = (rdtsc(), apic::timer_left());
+    let first = reading(read);
     let mut polls = 0u32;
-    let elapsed = loop {
-        let elapsed = read().wrapping_sub(first) & 0xff_ffff;
-        if elapsed >= window {
-            break elapsed;
-        }
+    while read().wrapping_sub(first.pm) & 0xff_ffff < window {
         polls += 1;
         if polls > 1 << 24 {
             return None;
         }
-    };
-    let (tsc, timer) = (rdtsc() - tsc, timer.wrapping_sub(apic::timer_left()));
+    }
+    let last = reading(read);
     apic::set_timer(0);
+    let elapsed = last.pm.wrapping_sub(first.pm) & 0xff_ffff;
     let scale = |ticks: u64| (u128::from(ticks) * u128::from(PM_TIMER_HZ) / u128::from(elapsed)) as u64;
-    Some(Calibration { tsc_hz: scale(tsc), apic_hz: scale(timer.into()) })
+    Some(Calibration {
+        tsc_hz: scale(last.tsc.wrapping_sub(first.tsc)),
+        apic_hz: scale(first.timer.wrapping_sub(last.timer).into()),
+    })
 }
 
 fn against_pit() -> Calibration {
