@@ -7,6 +7,7 @@ mod boot_time;
 mod build;
 mod check;
 mod clean;
+mod endure;
 mod fuzz;
 mod fxbench;
 mod guests;

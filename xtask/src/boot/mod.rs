@@ -27,7 +27,7 @@ use crate::kernel_image;
 use crate::kernel_variants::Variant;
 use crate::paths::Paths;
 use crate::setup::{Kernel, KernelChoice, Parts, Qemu};
-use crate::{build, guests, own_tools, rootfs, ui};
+use crate::{build, endure, guests, own_tools, rootfs, ui};
 
 /// Exit codes of `./x boot` that no command in dom0 had a part in.
 pub const EXIT_DIED: i32 = 125;
@@ -148,6 +148,9 @@ pub struct BootArgs {
     /// The micro-benchmark /bin/fxbench in the initramfs
     #[arg(long)]
     pub fxbench: bool,
+    /// The programs of the long runs, /bin/fxclock and /bin/fx32, in dom0
+    #[arg(long)]
+    pub endure: bool,
     /// Print QEMU's command line and stop
     #[arg(long)]
     pub dry_run: bool,
@@ -186,6 +189,7 @@ impl Default for BootArgs {
             exec: None,
             verbose: false,
             fxbench: false,
+            endure: false,
             dry_run: false,
             replay: None,
         }
@@ -408,7 +412,7 @@ fn linux(paths: &Paths, args: &BootArgs, dir: &Scratch) -> Result<Kernel> {
     let tools = args.tools.as_deref().filter(|_| args.hypervisor != Hypervisor::None);
     let debians = matches!(tools, Some("debian" | "both"));
     let contents = Contents { xen_tools: debians, bench: args.fxbench };
-    let mut files = Vec::new();
+    let mut files = if args.endure { endure::build(paths)? } else { Vec::new() };
     let start_tools = match tools {
         Some("ferroxen" | "both") => {
             files.extend(own_tools::build(paths)?);

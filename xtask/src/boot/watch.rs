@@ -41,6 +41,13 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// What a hypervisor said while the commands ran: once dom0 is up it has nothing to say unless something is wrong.
+    pub fn complaint(&self) -> Option<&str> {
+        let lines = self.console.iter().map(String::as_str);
+        let mut during = lines.skip_while(|line| !line.contains(BEGIN)).take_while(|line| !line.contains(END));
+        during.find(|line| from_hypervisor(line))
+    }
+
     /// The last `count` lines of the console.
     pub fn tail(&self, count: usize) -> &[String] {
         let from = self.console.len().saturating_sub(count);

@@ -22,6 +22,6 @@ for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub
 	ln -sf /dev/null "$units/$unit"
 done
 sed -i 's/^root:[^:]*:/root::/' "$root/etc/shadow"
-mkfs.ext4 -q -F -d "$root" -L "$label" -E lazy_itable_init=1,root_owner=0:0 "$image" 1536M
+mkfs.ext4 -q -F -d "$root" -L "$label" -E lazy_itable_init=1,root_owner=0:0 "$image" 6G
 chown --reference="$work" "$image"
 rm -rf "$root"

@@ -57,6 +57,10 @@ pub struct Boot {
     pub tools: Option<&'static str>,
     /// As `--guests`.
     pub guests: bool,
+    /// As `--endure`.
+    pub endure: bool,
+    /// Seconds until it is given up; 0: what a boot like this needs.
+    pub timeout: u64,
 }
 
 /// A kernel packed in this way becomes dom0.
@@ -70,7 +74,8 @@ const fn refused(name: &'static str, variant: Variant, message: &'static str) ->
     Boot { name, variant: Some(variant), memory: 1024, expect: Expect::Console(message), full: true, ..PLAIN }
 }
 
-const PLAIN: Boot = Boot {
+/// A boot like most others.
+pub const PLAIN: Boot = Boot {
     name: "",
     hypervisor: "ferroxen",
     via: Via::Qemu,
@@ -90,6 +95,8 @@ const PLAIN: Boot = Boot {
     dom0_cmdline: "",
     tools: None,
     guests: false,
+    endure: false,
+    timeout: 0,
 };
 
 /// Every CPU does something and is seen to.
@@ -97,7 +104,7 @@ const ALL_CPUS: &str = "for c in $(seq 0 $(($(nproc) - 1))); do taskset -p $((1 
      grep -c ^processor /proc/cpuinfo; cat /sys/hypervisor/type";
 
 /// Files, processes and memory under a little load, with checksums.
-const LOAD: &str = "set -e; for i in 1 2 3 4; do (dd if=/dev/urandom of=/tmp/f$i bs=64k count=32 2>/dev/null; \
+pub const LOAD: &str = "set -e; for i in 1 2 3 4; do (dd if=/dev/urandom of=/tmp/f$i bs=64k count=32 2>/dev/null; \
      md5sum /tmp/f$i >/tmp/s$i) & done; wait; cat /tmp/s1 /tmp/s2 /tmp/s3 /tmp/s4 >/tmp/sums; md5sum -c /tmp/sums; \
      for i in $(seq 100); do /bin/busybox true; done; echo forks done; \
      ! dmesg | grep -E 'Oops|BUG:|WARNING:'; echo no oops";

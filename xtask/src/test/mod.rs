@@ -2,6 +2,7 @@
 
 pub mod boots;
 mod cargo;
+mod endurance;
 pub mod loom;
 
 use std::convert::Infallible;
@@ -106,6 +107,7 @@ pub fn main(paths: &Paths, args: &TestArgs) -> Result<i32> {
 fn chosen(args: &TestArgs) -> Vec<&'static Boot> {
     BOOTS
         .iter()
+        .chain(endurance::BOOTS)
         .filter(|boot| args.full || !boot.full || args.filter.is_some())
         .filter(|boot| args.filter.as_ref().is_none_or(|text| boot.name.contains(text.as_str())))
         .collect()
@@ -145,9 +147,14 @@ fn arguments(paths: &Paths, test: &Boot) -> BootArgs {
         cmdline: test.cmdline.to_owned(),
         exec: Some(test.exec.to_owned()),
         // systemd under emulation takes its minutes.
-        timeout: if test.rootfs.is_some() { 900 } else { 240 },
+        timeout: match (test.timeout, test.rootfs) {
+            (0, Some(_)) => 900,
+            (0, None) => 240,
+            (seconds, _) => seconds,
+        },
         rootfs: test.rootfs,
         nic: test.nic.map(str::to_owned),
+        endure: test.endure,
         dom0_cmdline: test.dom0_cmdline.to_owned(),
         tools: test.tools.map(str::to_owned),
         guests: test.guests,
@@ -191,7 +198,10 @@ fn verdict(test: &Boot, outcome: &Outcome) -> Result<(), String> {
             if !outcome.powered_off {
                 return Err("the machine did not power off after the commands".to_owned());
             }
-            Ok(())
+            match outcome.complaint() {
+                Some(line) => Err(format!("the hypervisor complained while the commands ran: {line}")),
+                None => Ok(()),
+            }
         }
         Expect::AtMost(text, limit) => {
             let found = outcome.console.iter().find_map(|line| line.split_once(text)).map(|(_, rest)| rest);
@@ -252,15 +262,15 @@ mod tests {
 
     #[test]
     fn names_of_boots_are_unique_and_say_something() {
-        let mut names: Vec<&str> = BOOTS.iter().map(|boot| boot.name).collect();
+        let mut names: Vec<&str> = BOOTS.iter().chain(endurance::BOOTS).map(|boot| boot.name).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), BOOTS.len());
+        assert_eq!(names.len(), BOOTS.len() + endurance::BOOTS.len());
         assert!(names.iter().all(|name| name.contains('_')));
     }
 
     #[test]
     fn the_quick_set_has_at_most_a_dozen_boots() {
-        assert!(BOOTS.iter().filter(|boot| !boot.full).count() <= 12);
+        assert!(BOOTS.iter().chain(endurance::BOOTS).filter(|boot| !boot.full).count() <= 12);
     }
 }
