@@ -82,11 +82,13 @@ struct Guest {
     vcpus: u32,
     /// CPUs of its machine.
     cpus: u32,
+    /// Cases (`case=N`, a boot each) in which the domain must crash, and the hypervisor must not; 0: an ordinary guest.
+    crashes: u32,
 }
 
 impl Guest {
     /// The packages `guest-NAME` under `guests/` that have a binary. `[package.metadata.guest]` of the manifest has
-    /// `vcpus` (1 if it says nothing) and `cpus` (as many).
+    /// `vcpus` (1 if it says nothing), `cpus` (as many) and `crashes`.
     fn of(package: Package) -> Option<Self> {
         if package.room() != "guests" || !package.bins.contains(&package.name) {
             return None;
@@ -98,6 +100,7 @@ impl Guest {
             name: package.name.trim_start_matches("guest-").to_owned(),
             vcpus,
             cpus: number("cpus").unwrap_or(vcpus),
+            crashes: number("crashes").unwrap_or(0),
             package: package.name,
         })
     }
@@ -218,7 +221,34 @@ pub fn status(outcome: &Outcome) -> i32 {
     outcome::said(outcome).map_or(0, |(verdict, _)| verdict as i32)
 }
 
+/// Runs a guest: once, or once for each case in which it must crash, up to the first that goes otherwise.
 fn run(paths: &Paths, args: &GuestsArgs, guest: &Guest, elf: &Path, on: (&str, &Hypervisor)) -> Result<(Row, Outcome)> {
+    if guest.crashes == 0 {
+        return run_once(paths, args, guest, elf, on, None);
+    }
+    let start = Instant::now();
+    let mut case = 0;
+    loop {
+        let (mut row, outcome) = run_once(paths, args, guest, elf, on, Some(case))?;
+        case += 1;
+        if !row.verdict.is_fine() || case >= guest.crashes {
+            if row.verdict.is_fine() {
+                row.words = format!("{}: {case} checks", guest.name);
+            }
+            row.time = start.elapsed();
+            return Ok((row, outcome));
+        }
+    }
+}
+
+fn run_once(
+    paths: &Paths,
+    args: &GuestsArgs,
+    guest: &Guest,
+    elf: &Path,
+    on: (&str, &Hypervisor),
+    case: Option<u32>,
+) -> Result<(Row, Outcome)> {
     let dir = paths.target.join("guests");
     std::fs::create_dir_all(&dir)?;
     let label = if matches!(on.1, Hypervisor::File(_)) { "file" } else { on.0 };
@@ -230,13 +260,17 @@ fn run(paths: &Paths, args: &GuestsArgs, guest: &Guest, elf: &Path, on: (&str, &
             guest: Some(elf.to_owned()),
             cpus: Some(args.cpus.unwrap_or(guest.cpus)),
             cmdline: format!("dom0_max_vcpus={}", guest.vcpus.max(args.cpus.unwrap_or(0))),
+            dom0_cmdline: case.map_or_else(String::new, |case| format!("case={case}")),
             memory: 512,
             timeout: args.timeout,
             log: Some(dir.join(format!("{}-{label}.log", guest.name))),
             ..BootArgs::default()
         },
     )?;
-    let (verdict, words) = outcome::verdict(&outcome);
+    let (verdict, words) = match case {
+        Some(case) => outcome::crash_verdict(&outcome, case),
+        None => outcome::verdict(&outcome),
+    };
     let row = Row {
         guest: guest.name.clone(),
         hypervisor: on.0.to_owned(),

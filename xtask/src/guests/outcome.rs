@@ -98,6 +98,25 @@ pub fn verdict(outcome: &Outcome) -> (Verdict, String) {
     }
 }
 
+/// What a case came to in which the domain must crash: it is dead, and the hypervisor said so and not more.
+pub fn crash_verdict(outcome: &Outcome, case: u32) -> (Verdict, String) {
+    const DEAD: [&str; 2] = ["Hardware Dom0 crashed", "Domain 0 crashed"];
+    let says = |words: &str| outcome.console.iter().find(|line| line.contains(words));
+    if let Some(line) = says("Panic on CPU") {
+        return (Verdict::Crash, format!("case {case}: {line}"));
+    }
+    if let Some((verdict, words)) = said(outcome) {
+        return (verdict.max(Verdict::Failure), format!("case {case}: {words}"));
+    }
+    if says(&format!("case {case}")).is_none() {
+        return (Verdict::Crash, format!("case {case} did not begin; the machine ended with {:?}", outcome.end));
+    }
+    match DEAD.iter().find_map(|words| says(words)) {
+        Some(_) => (Verdict::Success, String::new()),
+        None => (Verdict::Crash, format!("case {case}: the machine ended with {:?}", outcome.end)),
+    }
+}
+
 /// The differences from Debian's Xen that the guest met and that are meant to be.
 pub fn differences(outcome: &Outcome) -> Vec<String> {
     let of = |line: &String| line.get(line.find(DIFFERS)? + DIFFERS.len()..).map(|words| words.trim().to_owned());
@@ -151,6 +170,19 @@ mod tests {
             let other = console(End::Off, &[&format!("@@ferroxen guest skip@@ {words}")]);
             assert_eq!(verdict(&other).0, Verdict::Failure);
         }
+    }
+
+    #[test]
+    fn a_domain_that_must_crash_may_not_take_the_hypervisor_with_it() {
+        let dead = End::Panic("(XEN) Domain 0 crashed: rebooting machine".into());
+        let good = console(dead.clone(), &["case 3", "(XEN) Domain 0 crashed: rebooting machine"]);
+        assert_eq!(crash_verdict(&good, 3).0, Verdict::Success);
+        assert_eq!(crash_verdict(&good, 4).0, Verdict::Crash);
+        let worse = console(dead, &["case 3", "(XEN) Panic on CPU 0:", "(XEN) Domain 0 crashed"]);
+        assert_eq!(crash_verdict(&worse, 3).0, Verdict::Crash);
+        let alive = console(End::Off, &["case 3", "@@ferroxen guest failure@@ crash: 1 of 1 checks, the first: x"]);
+        assert_eq!(crash_verdict(&alive, 3).0, Verdict::Failure);
+        assert_eq!(crash_verdict(&console(End::Timeout, &["case 3"]), 3).0, Verdict::Crash);
     }
 
     #[test]
