@@ -32,6 +32,7 @@ fn run(report: &mut Report) {
             user(report, &space);
             user32(report, &space);
             flags(report, &space);
+            chosen_by_cr4(report, &space);
             segments(report, &space);
         }
         Err(error) => _ = report.result("user mode", error, 0),
@@ -295,6 +296,45 @@ fn flags(report: &mut Report, space: &Space) {
     report
         .check("an access that is not aligned, with AC", matches!((frame.vector, frame.error_code), (17, 0) | (6, _)));
     guest_rt::println!("alignment check: vector {}", frame.vector);
+}
+
+/// CR4.TSD and CR4.FSGSBASE are the guest's to choose: without the latter user mode could change a base behind its kernel's
+/// back.
+fn chosen_by_cr4(report: &mut Report, space: &Space) {
+    const TSD: u64 = 1 << 2;
+    const FSGSBASE: u64 = 1 << 16;
+    let rdtsc: &[u8] = &[0x0f, 0x31];
+    let rdfsbase: &[u8] = &[0xf3, 0x48, 0x0f, 0xae, 0xc0];
+    let wrgsbase: &[u8] = &[0xf3, 0x48, 0x0f, 0xae, 0xdf];
+    let cr4 = probe::read_cr4().unwrap_or(0);
+    for round in 0..2 {
+        report.expect("neither", probe::write_cr4(cr4 & !TSD & !FSGSBASE), Ok(()));
+        hypercall::sched_yield();
+        report.expect("RDTSC in user mode", space.run(USER_CS, rdtsc, 0).vector, 6);
+        let frame = space.run(USER_CS, rdfsbase, 0);
+        report.expect("RDFSBASE in user mode is #UD", (frame.vector, frame.rip - CODE), (6, 0));
+        let frame = space.run(USER_CS, wrgsbase, 0x1000 + round);
+        report.expect("WRGSBASE in user mode is #UD", (frame.vector, frame.rip - CODE), (6, 0));
+        report.expect("TSD", probe::write_cr4(cr4 | TSD), Ok(()));
+        hypercall::sched_yield();
+        let frame = space.run(USER_CS, rdtsc, 0);
+        report.expect("RDTSC in user mode is #GP", (frame.vector, frame.rip - CODE), (13, 0));
+        report.expect("RDTSC in the kernel", probe::rdtsc(), Ok(()));
+        if probe::cpuid_forced(7, 0).unwrap_or_default()[1] & 1 == 0 {
+            continue;
+        }
+        report.expect("FSGSBASE", probe::write_cr4(cr4 & !TSD | FSGSBASE), Ok(()));
+        hypercall::sched_yield();
+        report.expect("RDTSC in user mode", space.run(USER_CS, rdtsc, 0).vector, 6);
+        let frame = space.run(USER_CS, rdfsbase, 0);
+        report.expect("RDFSBASE in user mode", (frame.vector, frame.rip - CODE), (6, 5));
+        let frame = space.run(USER_CS, wrgsbase, 0x2000 + round);
+        report.expect("WRGSBASE in user mode", (frame.vector, frame.rip - CODE), (6, 5));
+        report.expect("is user mode's base", probe::rdmsr(0xc000_0102), Ok(0x2000 + round));
+        report.expect("and not the kernel's", probe::rdmsr(0xc000_0101), Ok(0));
+        report.expect("none", probe::wrmsr(0xc000_0102, 0), Ok(()));
+    }
+    report.expect("CR4 back", probe::write_cr4(cr4), Ok(()));
 }
 
 fn segments(report: &mut Report, space: &Space) {
