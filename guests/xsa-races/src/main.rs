@@ -324,9 +324,9 @@ fn xsa_202_changing_instruction(report: &mut Report, rival: &Rival) {
     code.write(0, MOV);
     report.result("code", hypercall::update_va_mapping(code.va(), code.mfn() << 12 | KERNEL_RW, UVMF_INVLPG), 0);
     A.store(code.va(), Ordering::SeqCst);
-    // CLI, STI, nothing; RET stays where it is, because the emulated instruction is followed by it. POPF of what is on the
-    // stack would take the test with it.
-    for other in [0xc3_90_90_fa, 0xc3_90_90_fb, 0xc3_90_90_90] {
+    // CLI, STI, nothing, each of three bytes like the store: what follows is RET, whichever of them was fetched. POPF of what
+    // is on the stack would take the test with it.
+    for other in [0xc3_fa_66_66, 0xc3_fb_66_66, 0xc3_90_66_66] {
         B.store(other, Ordering::SeqCst);
         rival.turn_to(code_rival);
         let end = time::now() + ROUND / 3;
