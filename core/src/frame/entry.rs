@@ -128,10 +128,6 @@ impl Used {
     pub const fn count(self) -> u64 {
         self.0 & Used::COUNT
     }
-    /// Whether there may be one more reference: there is one (without any, the frame is being freed), and room.
-    pub const fn can_get(self) -> bool {
-        self.count().wrapping_sub(1) < Used::LIMIT - 1
-    }
     pub const fn state(self) -> u64 {
         self.0 & Used::STATE
     }

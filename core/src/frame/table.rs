@@ -158,9 +158,8 @@ impl FrameTable {
             if !used.is_owned_by(owner) {
                 return Err(if used.state() == Used::BLANK { FrameError::NotRam } else { FrameError::NotOwner });
             }
-            if !used.can_get() {
-                // The last reference went a moment ago: the frame is on its way to the heap.
-                return Err(if used.count() == 0 { FrameError::NotOwner } else { FrameError::Overflow });
+            if used.count() >= Used::LIMIT {
+                return Err(FrameError::Overflow);
             }
             match entry.used.compare_exchange_weak(word, word.wrapping_add(1), Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return Ok(FrameRef::restore(mfn)),
@@ -184,9 +183,20 @@ impl FrameTable {
     pub fn put(&self, held: FrameRef) -> Option<Freed> {
         let mfn = held.store();
         let entry = self.entry(mfn)?;
-        let before = Used(entry.used.fetch_sub(1, Ordering::AcqRel));
-        debug_assert!(before.count() != 0);
-        if before.count() == 1 { self.last_put(mfn, entry, before) } else { None }
+        let mut word = entry.used.load(Ordering::Relaxed);
+        loop {
+            let before = Used(word);
+            debug_assert!(before.count() != 0);
+            let last = before.count() == 1;
+            // The last reference takes the owner with it, in one step: a frame that still named its owner while it is
+            // cleared could be referred to again, and would be freed twice.
+            let next = if last { Used::HYPERVISOR | 1 } else { word.wrapping_sub(1) };
+            match entry.used.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) if last => return self.last_put(mfn, entry, before),
+                Ok(_) => return None,
+                Err(now) => word = now,
+            }
+        }
     }
 
     #[cold]
@@ -196,7 +206,7 @@ impl FrameTable {
         debug_assert!(Typed(entry.typed.load(Ordering::Relaxed)).count() == 0, "{mfn:?} freed while used as a type");
         entry.partial.store(0, Ordering::Relaxed);
         entry.linear.store(0, Ordering::Relaxed);
-        // Nobody can find it any more: `get` wants a count, and there is none.
+        // Nobody can find it any more: `get` wants an owner, and there is none.
         entry.typed.store(0, Ordering::Relaxed);
         entry.used.store(Used::HYPERVISOR, Ordering::Release);
         Some(Freed { mfn, owner: before.owner(), counted: !before.has(Used::SHARED) })

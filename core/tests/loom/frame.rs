@@ -223,7 +223,7 @@ fn of_two_pins_one_holds_and_of_two_unpins_one_frees() {
 
 /// Between the end of the last reference and the frame's way to the heap, another CPU found the frame with its old owner and
 /// took a reference to it: the frame was freed twice, and a page table could lead to a frame that was another domain's by
-/// then. A frame without references is nobody's to refer to.
+/// then. The last reference takes the owner with it.
 #[test]
 fn the_last_reference_frees_the_frame_once_and_no_sooner() {
     model(3, || {
