@@ -23,36 +23,44 @@ pub struct Ctx<'a, P: Platform> {
     pub effects: Effects,
 }
 
+bitflags::bitflags! {
+    /// What has to be done on this CPU before the vcpu runs again: the kinds of [`Effects`].
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Effect: u32 {
+        /// Flush this CPU's TLB: non-global entries.
+        const FLUSH_NON_GLOBAL = 1 << 0;
+        /// Flush this CPU's TLB: everything.
+        const FLUSH_ALL = 1 << 1;
+        /// Invalidate [`Effects::page`] on this CPU.
+        const FLUSH_PAGE = 1 << 2;
+        /// Reload the guest's GDT and LDT into this CPU (`PvState` changed).
+        const LOAD_DESCRIPTOR_TABLES = 1 << 3;
+        /// Reload the debug registers from `PvState`.
+        const LOAD_DEBUG = 1 << 4;
+        /// Make CR0.TS what `pv::TASK_SWITCHED` says.
+        const LOAD_FPU = 1 << 5;
+        /// Load [`Effects::segment_bases`].
+        const LOAD_SEGMENT_BASES = 1 << 6;
+        /// This CPU's timers changed: program its timer anew.
+        const PROGRAM_TIMER = 1 << 7;
+        /// The domain ended itself: see what is to become of the machine.
+        const SHUTDOWN = 1 << 8;
+        /// The vcpu's `struct vcpu_info` moved.
+        const REFRESH_INFO = 1 << 9;
+        /// Write the vcpu's time record.
+        const UPDATE_TIME = 1 << 10;
+        /// The vcpu may not go on: ask the scheduler.
+        const RESCHEDULE = 1 << 11;
+    }
+}
+
 /// What the caller performs on this CPU before the vcpu runs again. Joined, never lost.
 #[must_use]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
-    /// Load the root table that `PvState` names now.
-    pub load_root: bool,
-    /// Flush this CPU's TLB: non-global entries.
-    pub flush_non_global: bool,
-    /// Flush this CPU's TLB: everything.
-    pub flush_all: bool,
-    /// One address to invalidate on this CPU.
-    pub invlpg: Option<Vaddr>,
-    /// Reload the guest's GDT and LDT into this CPU (`PvState` changed).
-    pub load_descriptor_tables: bool,
-    /// Reload the debug registers from `PvState`.
-    pub load_debug: bool,
-    /// Make CR0.TS what `pv::TASK_SWITCHED` says.
-    pub load_fpu: bool,
-    /// Load these segment bases.
-    pub segment_bases: SegmentBases,
-    /// This CPU's timers changed: program its timer anew.
-    pub program_timer: bool,
-    /// The domain ended itself: see what is to become of the machine.
-    pub shutdown: bool,
-    /// The vcpu's `struct vcpu_info` moved.
-    pub refresh_info: bool,
-    /// Write the vcpu's time record.
-    pub update_time: bool,
-    /// The vcpu may not go on: ask the scheduler.
-    pub reschedule: bool,
+    kinds: Effect,
+    page: Vaddr,
+    segment_bases: SegmentBases,
 }
 
 /// Segment bases to load into this CPU while the guest's kernel runs (its GS is the active one), in this order.
@@ -72,36 +80,62 @@ impl Effects {
     /// Whether nothing has to be done.
     #[inline(always)]
     pub fn is_empty(&self) -> bool {
-        let bases = &self.segment_bases;
-        !(self.load_root
-            | self.flush_non_global
-            | self.flush_all
-            | self.load_descriptor_tables
-            | self.load_debug
-            | self.load_fpu
-            | self.program_timer
-            | self.shutdown
-            | self.refresh_info
-            | self.update_time
-            | self.reschedule
-            | self.invlpg.is_some()
-            | bases.fs.is_some()
-            | bases.gs_kernel.is_some()
-            | bases.gs_user_selector.is_some()
-            | bases.gs_user.is_some())
+        self.kinds.is_empty()
+    }
+
+    /// Whether this is to be done.
+    #[inline(always)]
+    pub fn has(&self, kind: Effect) -> bool {
+        self.kinds.contains(kind)
+    }
+
+    /// Adds what needs no value with it.
+    #[inline(always)]
+    pub fn add(&mut self, kinds: Effect) {
+        debug_assert!(!kinds.intersects(Effect::FLUSH_PAGE | Effect::LOAD_SEGMENT_BASES), "these have a value");
+        self.kinds |= kinds;
+    }
+
+    /// The address to invalidate.
+    #[inline(always)]
+    pub fn page(&self) -> Option<Vaddr> {
+        self.has(Effect::FLUSH_PAGE).then_some(self.page)
     }
 
     /// Adds a local flush to what is to be done.
+    #[inline]
     pub fn flush(&mut self, what: Flush) {
         match what {
-            Flush::All => self.flush_all = true,
-            Flush::NonGlobal => self.flush_non_global = true,
-            Flush::Page(at) => match self.invlpg {
-                None => self.invlpg = Some(at),
-                Some(other) if other == at => {}
-                Some(_) => self.flush_all = true,
-            },
+            Flush::All => self.kinds |= Effect::FLUSH_ALL,
+            Flush::NonGlobal => self.kinds |= Effect::FLUSH_NON_GLOBAL,
+            Flush::Page(at) if !self.has(Effect::FLUSH_PAGE) => {
+                self.kinds |= Effect::FLUSH_PAGE;
+                self.page = at;
+            }
+            Flush::Page(at) if self.page == at => {}
+            Flush::Page(_) => self.kinds |= Effect::FLUSH_ALL,
         }
+    }
+
+    /// Everything was flushed on this CPU already.
+    #[inline(always)]
+    pub fn flushed(&mut self) {
+        self.kinds -= Effect::FLUSH_ALL | Effect::FLUSH_NON_GLOBAL | Effect::FLUSH_PAGE;
+    }
+
+    /// The segment bases to load.
+    pub fn segment_bases(&self) -> Option<SegmentBases> {
+        self.has(Effect::LOAD_SEGMENT_BASES).then_some(self.segment_bases)
+    }
+
+    /// Changes the segment bases to load.
+    #[inline(always)]
+    pub fn segment_bases_mut(&mut self) -> &mut SegmentBases {
+        if !self.has(Effect::LOAD_SEGMENT_BASES) {
+            self.kinds |= Effect::LOAD_SEGMENT_BASES;
+            self.segment_bases = SegmentBases::default();
+        }
+        &mut self.segment_bases
     }
 }
 

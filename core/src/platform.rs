@@ -3,6 +3,7 @@
 use crate::addr::{Maddr, Mfn, Vaddr};
 use crate::cpu::{CpuId, CpuMask};
 use ferroxen_sync::SharedPage;
+use zerocopy::IntoBytes;
 
 /// A guest's address could not be read or written; nothing more was copied from `at` on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,6 +32,14 @@ pub trait Platform: Sync + Sized + 'static {
     /// Copies from the linear address space of the guest that runs on `cpu`, with its rights (kernel or user mode as
     /// it was when it entered; supervisor-only mappings and hypervisor space fault).
     fn copy_from_guest(&self, cpu: CpuId, from: Vaddr, to: &mut [u8]) -> Result<(), Fault>;
+
+    /// The same for a few words, which become numbers: what the arguments of the most frequent hypercalls are.
+    #[inline]
+    fn read_words<const N: usize>(&self, cpu: CpuId, from: Vaddr) -> Result<[u64; N], Fault> {
+        let mut words = [0; N];
+        self.copy_from_guest(cpu, from, words.as_mut_bytes())?;
+        Ok(words)
+    }
 
     /// Copies to the linear address space of the guest that runs on `cpu`.
     fn copy_to_guest(&self, cpu: CpuId, to: Vaddr, from: &[u8]) -> Result<(), Fault>;

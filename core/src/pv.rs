@@ -155,6 +155,12 @@ pub struct PvState {
 }
 
 impl PvState {
+    /// Whether no paging operation of this vcpu was interrupted.
+    #[inline(always)]
+    pub fn nothing_parked(&self) -> bool {
+        let [l2, l3, l4] = self.parked_tables;
+        l2.0 | l3.0 | l4.0 | self.parked_error == 0
+    }
     /// Whether the guest's kernel runs (or is about to).
     pub fn in_kernel(&self) -> bool {
         self.flags & IN_KERNEL != 0

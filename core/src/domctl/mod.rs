@@ -18,7 +18,7 @@ pub(crate) use vcpu::write_bitmap;
 
 use crate::access;
 use crate::addr::Vaddr;
-use crate::ctx::{Ctx, Effects};
+use crate::ctx::{Ctx, Effect, Effects};
 use crate::domain::{DomId, Domain};
 use crate::hypercall::{HypercallResult, Stop};
 use crate::physdev::InterruptMachine;
@@ -57,8 +57,12 @@ fn as_domain<P: Platform, T>(ctx: &mut Ctx<'_, P>, dom: &Domain<P>, f: impl FnOn
     let result = f(&mut inner);
     // Local flushes are joined; nothing else concerns the vcpu that runs.
     let made = inner.effects;
-    ctx.effects.flush_all |= made.flush_all || made.invlpg.is_some();
-    ctx.effects.flush_non_global |= made.flush_non_global;
+    if made.has(Effect::FLUSH_ALL) || made.page().is_some() {
+        ctx.effects.add(Effect::FLUSH_ALL);
+    }
+    if made.has(Effect::FLUSH_NON_GLOBAL) {
+        ctx.effects.add(Effect::FLUSH_NON_GLOBAL);
+    }
     result
 }
 

@@ -11,12 +11,14 @@ mod operand;
 mod portio;
 mod privileged;
 mod quick;
+mod quick_privileged;
 mod segment;
 mod store;
 
 pub use forced::{FORCED_CPUID, is_forced_cpuid};
 pub use privileged::privileged_op;
 pub use quick::QuickStore;
+pub use quick_privileged::quick_privileged_op;
 pub use segment::{Segment, SegmentName};
 pub use store::{EntryStep, Refused, Step, Store};
 

@@ -209,12 +209,12 @@ fn operand_address<M: PrivMachine>(
 }
 
 /// EDX:EAX.
-fn pair(regs: &Regs) -> u64 {
+pub(super) fn pair(regs: &Regs) -> u64 {
     (regs.rdx & mask(4)) << 32 | regs.rax & mask(4)
 }
 
 /// Writes EDX:EAX, clearing the upper halves.
-fn set_pair(regs: &mut Regs, value: u64) {
+pub(super) fn set_pair(regs: &mut Regs, value: u64) {
     regs.rax = value & mask(4);
     regs.rdx = value >> 32;
 }

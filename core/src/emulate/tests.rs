@@ -513,3 +513,47 @@ mod stores {
         }
     }
 }
+
+/// Every short encoding that the quick path could take, in every right to it: what it does is what the full one does.
+#[test]
+fn a_quick_privileged_instruction_does_what_the_full_decoder_says() {
+    let mut quick_ones = 0;
+    for kernel in [true, false] {
+        for (iopl, iobmp_limit, mode) in
+            [(0, 0, Mode::Bits64), (3, 0, Mode::Bits64), (0, 0x1000, Mode::Bits64), (3, 0, Mode::Bits32)]
+        {
+            let view = View { mode, kernel, iopl, architectural_iopl: true, iobmp_limit, tsd: false };
+            for first in 0..=255u8 {
+                for second in (0x30..0x34).chain(0x70..0x72).chain(0xe3..0xf0).chain([0xf8, 0xfa]) {
+                    for rflags in [0x10202, 0x10302] {
+                        let mut code = [0x90; 16];
+                        (code[0], code[1], code[2]) = (first, second, 0x71);
+                        let words = u128::from_le_bytes(code);
+                        let words = [words as u64, (words >> 64) as u64];
+                        let machine = || Machine {
+                            bitmap: BTreeMap::from([(0x70 >> 3, 0), (0xcf8 >> 3, 0xffff)]),
+                            msrs: BTreeMap::from([(0x10, 0x1_0000_0002)]),
+                            ..Machine::default()
+                        };
+                        let before = Regs { rflags, rcx: 0x10, ..regs() };
+                        let (mut mine, mut machine_of_mine) = (before, machine());
+                        let outcome = quick_privileged_op(&mut mine, &view, words, &mut machine_of_mine);
+                        let Some(outcome) = outcome else {
+                            assert_eq!(mine, before, "what is refused changes no register: {first:02x} {second:02x}");
+                            assert!(machine_of_mine.out.is_empty() && machine_of_mine.reads == 0);
+                            continue;
+                        };
+                        let (mut full, mut machine_of_full) = (before, machine());
+                        let expected = privileged_op(&mut full, &view, &code[..15], &mut machine_of_full);
+                        assert_eq!((outcome, mine), (expected, full), "{first:02x} {second:02x} {view:?}");
+                        assert_eq!(machine_of_mine.out, machine_of_full.out);
+                        assert_eq!(machine_of_mine.msrs, machine_of_full.msrs);
+                        assert_eq!(machine_of_mine.reads, machine_of_full.reads);
+                        quick_ones += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(quick_ones > 1000, "{quick_ones}");
+}

@@ -121,6 +121,7 @@ impl Used {
     /// The hypervisor's page, shown to a domain: its type never changes.
     pub const SHARED: u64 = 1 << 42;
     const OWNER_SHIFT: u32 = 48;
+    const OWNER: u64 = 0xffff << Used::OWNER_SHIFT;
 
     pub const fn owned_by(owner: DomId) -> u64 {
         Used::OWNED | (owner.0 as u64) << Used::OWNER_SHIFT
@@ -138,7 +139,13 @@ impl Used {
         DomId((self.0 >> Used::OWNER_SHIFT) as u16)
     }
     pub const fn is_owned_by(self, owner: DomId) -> bool {
-        self.0 & (Used::STATE | 0xffff << Used::OWNER_SHIFT) == Used::owned_by(owner)
+        self.0 & (Used::STATE | Used::OWNER) == Used::owned_by(owner)
+    }
+    /// Whether `owner` has it and it may have one reference more.
+    #[inline(always)]
+    pub const fn may_get(self, owner: DomId) -> bool {
+        const { assert!(Used::LIMIT.is_power_of_two() && Used::LIMIT & (Used::STATE | Used::OWNER) == 0) };
+        (self.0 ^ Used::owned_by(owner)) & (Used::STATE | Used::OWNER | Used::LIMIT) == 0
     }
     pub const fn kind(self) -> FrameKind {
         match self.state() {
@@ -166,7 +173,20 @@ impl Typed {
     /// One of the uses is the guest's pin.
     pub const PINNED: u64 = 1 << 35;
     const TYPE_SHIFT: u32 = 60;
+    const TYPE: u64 = 0xf << Typed::TYPE_SHIFT;
 
+    /// Whether the type holds and one use more may be counted.
+    #[inline(always)]
+    pub const fn may_get(self, ty: FrameType) -> bool {
+        const { assert!(Typed::LIMIT.is_power_of_two() && Typed::LIMIT <= Typed::COUNT) };
+        (self.0 ^ (Typed::of(ty) | Typed::VALIDATED)) & (Typed::TYPE | Typed::VALIDATED | Typed::LIMIT) == 0
+    }
+    /// Whether it is a valid table of this type that no CPU works on. A valid table has a use.
+    #[inline(always)]
+    pub const fn may_lock(self, ty: FrameType) -> bool {
+        let wanted = Typed::of(ty) | Typed::VALIDATED;
+        (self.0 ^ wanted) & (Typed::TYPE | Typed::VALIDATED | Typed::LOCKED) == 0 && self.count() != 0
+    }
     pub const fn of(ty: FrameType) -> u64 {
         (ty as u64) << Typed::TYPE_SHIFT
     }

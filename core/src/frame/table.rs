@@ -168,6 +168,42 @@ impl FrameTable {
         }
     }
 
+    /// What [`FrameTable::get`] and, for a writable mapping, [`FrameTable::get_type`] do, for the entries of a whole
+    /// table: the reference (and use) is the entry's from here on. `Err`: those two have to say why or do it; a
+    /// reference that comes back is to be put.
+    #[inline(always)]
+    pub(crate) fn get_mapped(&self, mfn: Mfn, owner: DomId, writable: bool) -> Result<(), Option<FrameRef>> {
+        let Some(entry) = self.entry(mfn) else { return Err(None) };
+        let word = entry.used.load(Ordering::Relaxed);
+        if !Used(word).may_get(owner)
+            || entry.used.compare_exchange(word, word.wrapping_add(1), Ordering::AcqRel, Ordering::Relaxed).is_err()
+        {
+            return Err(None);
+        }
+        if !writable {
+            return Ok(());
+        }
+        let word = entry.typed.load(Ordering::Relaxed);
+        if Typed(word).may_get(FrameType::Writable)
+            && entry.typed.compare_exchange(word, word.wrapping_add(1), Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        {
+            return Ok(());
+        }
+        Err(Some(FrameRef::restore(mfn)))
+    }
+
+    /// What [`FrameTable::put`] does for the reference of a read-only mapping, unless it is the last one. `false`:
+    /// nothing was done.
+    #[inline(always)]
+    pub(crate) fn put_mapped(&self, mfn: Mfn) -> bool {
+        let Some(entry) = self.entry(mfn) else { return false };
+        let word = entry.used.load(Ordering::Relaxed);
+        let used = Used(word);
+        used.state() >= Used::HYPERVISOR
+            && used.count() > 1
+            && entry.used.compare_exchange(word, word.wrapping_sub(1), Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
     /// One more reference beside one that is held.
     ///
     /// # Errors

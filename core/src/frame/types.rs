@@ -17,6 +17,7 @@ use super::entry::{Typed, Used};
 use super::{FrameEntry, FrameError, FrameRef, FrameTable, FrameType, TypeRef};
 use crate::addr::Mfn;
 use crate::cpu::{CpuId, CpuMask};
+use crate::domain::DomId;
 use crate::platform::{Flush, Platform};
 use core::sync::atomic::Ordering;
 
@@ -169,6 +170,20 @@ impl FrameTable {
         }
     }
 
+    /// Gives a use back if it is not the last one and nobody has to wait; else the use is still held.
+    #[inline(always)]
+    pub fn put_type_shared(&self, used: TypeRef) -> Result<(), TypeRef> {
+        let Some(entry) = self.entry(used.mfn()) else { return Err(used) };
+        let word = entry.typed.load(Ordering::Acquire);
+        if Typed(word).count() > 1
+            && entry.typed.compare_exchange(word, word.wrapping_sub(1), Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        {
+            let _ = used.store();
+            return Ok(());
+        }
+        Err(used)
+    }
+
     /// Gives a use back. `now` is `Platform::tlb_stamp`, asked when the last use ends. The caller still holds the
     /// [`FrameRef`] that goes with it.
     #[inline(always)]
@@ -274,6 +289,32 @@ impl FrameTable {
                 return Some(TableGuard { mfn: frame.mfn(), ty: typed.ty() });
             }
         }
+    }
+
+    /// [`FrameTable::get`] and [`FrameTable::lock_table`] at once, if the frame is `owner`'s table of this type and
+    /// nobody has to wait. `Err`: those two have to say why or do it; a reference that comes back is to be put.
+    #[inline(always)]
+    pub(crate) fn lock_own_table(
+        &self,
+        mfn: Mfn,
+        owner: DomId,
+        ty: FrameType,
+    ) -> Result<(FrameRef, TableGuard), Option<FrameRef>> {
+        let Some(entry) = self.entry(mfn) else { return Err(None) };
+        let word = entry.used.load(Ordering::Relaxed);
+        if !Used(word).may_get(owner)
+            || entry.used.compare_exchange(word, word.wrapping_add(1), Ordering::AcqRel, Ordering::Relaxed).is_err()
+        {
+            return Err(None);
+        }
+        let frame = FrameRef::restore(mfn);
+        let word = entry.typed.load(Ordering::Acquire);
+        if Typed(word).may_lock(ty)
+            && entry.typed.compare_exchange(word, word | Typed::LOCKED, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        {
+            return Ok((frame, TableGuard { mfn, ty }));
+        }
+        Err(Some(frame))
     }
 
     /// Gives the lock back.

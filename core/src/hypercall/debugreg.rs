@@ -1,7 +1,7 @@
 //! `HYPERVISOR_set_debugreg` and `get_debugreg`; MOV to and from DRn of a PV kernel comes here, too.
 
 use super::HypercallResult;
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, Effect};
 use crate::platform::Platform;
 use crate::pv::PvState;
 use xen_abi::Errno;
@@ -28,7 +28,7 @@ const CR4_DE: u64 = 1 << 3;
 /// As [`set`].
 pub fn set_debugreg<P: Platform>(ctx: &mut Ctx<'_, P>, reg: u64, value: u64) -> HypercallResult {
     set(ctx.pv, reg, value)?;
-    ctx.effects.load_debug = true;
+    ctx.effects.add(Effect::LOAD_DEBUG);
     Ok(0)
 }
 

@@ -2,7 +2,7 @@
 
 use super::{HypercallResult, Stop, batch, sched_op, vcpu_op};
 use crate::addr::{Maddr, Vaddr};
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, Effect};
 use crate::evtchn;
 use crate::grant;
 use crate::memory::memory_op;
@@ -197,7 +197,7 @@ fn multicall<P: Platform>(
         let result_at = Vaddr(at.0.wrapping_add(core::mem::offset_of!(MulticallEntry, result) as u64));
         ctx.write(result_at, &entry.result)?;
         // A call that ends this vcpu's turn ends the list for now.
-        if ctx.effects.reschedule && index.wrapping_add(1) != count {
+        if ctx.effects.has(Effect::RESCHEDULE) && index.wrapping_add(1) != count {
             return Err(Stop::Again([at.0.wrapping_add(ENTRY), count.wrapping_sub(index).wrapping_sub(1), 0, 0, 0, 0]));
         }
         index = index.wrapping_add(1);

@@ -3,7 +3,7 @@
 use super::HypercallResult;
 use super::traps::ring3;
 use crate::addr::Vaddr;
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, Effect};
 use crate::platform::Platform;
 use crate::pv::{TASK_SWITCHED, kernel_stack};
 use xen_abi::Errno;
@@ -20,7 +20,7 @@ pub fn stack_switch<P: Platform>(ctx: &mut Ctx<'_, P>, ss: u64, sp: u64) -> Hype
 pub fn fpu_taskswitch<P: Platform>(ctx: &mut Ctx<'_, P>, set: u64) -> HypercallResult {
     // C's `int`.
     ctx.pv.flags = if set & 0xffff_ffff != 0 { ctx.pv.flags | TASK_SWITCHED } else { ctx.pv.flags & !TASK_SWITCHED };
-    ctx.effects.load_fpu = true;
+    ctx.effects.add(Effect::LOAD_FPU);
     Ok(0)
 }
 
@@ -29,7 +29,7 @@ pub fn fpu_taskswitch<P: Platform>(ctx: &mut Ctx<'_, P>, set: u64) -> HypercallR
 /// # Errors
 /// `EINVAL`: a base that is not canonical, or no such segment.
 pub fn set_segment_base<P: Platform>(ctx: &mut Ctx<'_, P>, which: u64, base: u64) -> HypercallResult {
-    let bases = &mut ctx.effects.segment_bases;
+    let bases = ctx.effects.segment_bases_mut();
     let canonical = Vaddr(base).is_canonical();
     // C's `unsigned int`.
     match (which & 0xffff_ffff) as u32 {

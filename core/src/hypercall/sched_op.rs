@@ -3,7 +3,7 @@
 use super::{HypercallResult, Stop};
 use crate::addr::Vaddr;
 use crate::cpu::CpuId;
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, Effect};
 use crate::domain::DomId;
 use crate::evtchn::{self, POLL_ANY};
 use crate::platform::Platform;
@@ -24,7 +24,7 @@ pub fn sched_op<P: Platform>(ctx: &mut Ctx<'_, P>, cmd: u32, arg: Vaddr) -> Hype
     match cmd {
         SCHEDOP_yield => {
             ctx.hv.sched.yield_now(ctx.vcpu, ctx.platform().now());
-            ctx.effects.reschedule = true;
+            ctx.effects.add(Effect::RESCHEDULE);
             Ok(0)
         }
         SCHEDOP_block => {
@@ -34,8 +34,8 @@ pub fn sched_op<P: Platform>(ctx: &mut Ctx<'_, P>, cmd: u32, arg: Vaddr) -> Hype
         SCHEDOP_shutdown => {
             let op: SchedShutdown = ctx.read(arg)?;
             ctx.hv.shutdown(ctx.dom, (op.reason & 0xff) as u8);
-            ctx.effects.shutdown = true;
-            ctx.effects.reschedule = true;
+            ctx.effects.add(Effect::SHUTDOWN);
+            ctx.effects.add(Effect::RESCHEDULE);
             Ok(0)
         }
         SCHEDOP_shutdown_code => Ok(0),
@@ -68,8 +68,8 @@ pub(super) fn sched_op_compat<P: Platform>(ctx: &mut Ctx<'_, P>, cmd: u32, arg: 
     match cmd {
         SCHEDOP_shutdown => {
             ctx.hv.shutdown(ctx.dom, (arg & 0xff) as u8);
-            ctx.effects.shutdown = true;
-            ctx.effects.reschedule = true;
+            ctx.effects.add(Effect::SHUTDOWN);
+            ctx.effects.add(Effect::RESCHEDULE);
             Ok(0)
         }
         SCHEDOP_yield | SCHEDOP_block => sched_op(ctx, cmd, Vaddr(0)),
@@ -87,7 +87,7 @@ pub fn block<P: Platform>(ctx: &mut Ctx<'_, P>) {
     if page.load_u8(info.offset()) != 0 {
         ctx.vcpu.sched.clear(BLOCKED);
     } else {
-        ctx.effects.reschedule = true;
+        ctx.effects.add(Effect::RESCHEDULE);
     }
 }
 
@@ -131,7 +131,7 @@ fn poll<P: Platform>(ctx: &mut Ctx<'_, P>, arg: Vaddr) -> HypercallResult {
     if op.timeout != 0 {
         set_timer(ctx, TimerKind::Poll, ctx.vcpu.id, op.timeout);
     }
-    ctx.effects.reschedule = true;
+    ctx.effects.add(Effect::RESCHEDULE);
     Ok(0)
 }
 
@@ -188,7 +188,7 @@ pub(super) fn set_timer<P: Platform>(ctx: &mut Ctx<'_, P>, kind: TimerKind, vcpu
         }
     }
     if ctx.hv.timers(ctx.cpu).is_some_and(|timers| timers.set(timer)) {
-        ctx.effects.program_timer = true;
+        ctx.effects.add(Effect::PROGRAM_TIMER);
     }
 }
 

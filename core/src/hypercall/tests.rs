@@ -3,6 +3,7 @@
 use super::*;
 use crate::addr::Vaddr;
 use crate::console::{Console, Received};
+use crate::ctx::Effect;
 use crate::pv::*;
 use crate::testing::{GUEST_BASE, TestWorld};
 use std::sync::atomic::Ordering;
@@ -289,7 +290,7 @@ fn the_ring_is_read_in_pieces_and_cleared() {
 fn debugreg(pv: &mut PvState, reg: u64, value: u64) -> Result<u64, Stop> {
     let world = world();
     let (result, effects) = world.call_with(1, pv, |ctx| set_debugreg(ctx, reg, value));
-    assert_eq!(effects.load_debug, result.is_ok());
+    assert_eq!(effects.has(Effect::LOAD_DEBUG), result.is_ok());
     result.and_then(|_| world.call_with(1, pv, |ctx| get_debugreg(ctx, reg)).0)
 }
 
@@ -351,7 +352,7 @@ fn task_switched_is_a_flag_and_an_effect() {
     let mut pv = PvState { flags: IN_KERNEL, ..PvState::default() };
     for (set, flags) in [(1, IN_KERNEL | TASK_SWITCHED), (0, IN_KERNEL), (1 << 32, IN_KERNEL)] {
         let (result, effects) = world.call_with(1, &mut pv, |ctx| fpu_taskswitch(ctx, set));
-        assert_eq!((result, pv.flags, effects.load_fpu), (Ok(0), flags, true));
+        assert_eq!((result, pv.flags, effects.has(Effect::LOAD_FPU)), (Ok(0), flags, true));
     }
 }
 
@@ -367,13 +368,13 @@ fn segment_bases_are_effects_in_the_order_of_the_calls() {
         }
         assert_eq!(set_segment_base(ctx, 4, 0), err(Errno::EINVAL));
     });
-    let bases = effects.segment_bases;
+    let bases = effects.segment_bases().unwrap();
     assert_eq!((bases.fs, bases.gs_kernel), (Some(0x1000), Some(KERNEL)));
     assert_eq!((bases.gs_user_selector, bases.gs_user), (Some(0x2b), None), "the selector came after the base");
     let ((), effects) = world.call(1, |ctx| {
         assert_eq!(set_segment_base(ctx, 3, 0), Ok(0));
         assert_eq!(set_segment_base(ctx, 1, 0x3000), Ok(0));
     });
-    let bases = effects.segment_bases;
+    let bases = effects.segment_bases().unwrap();
     assert_eq!((bases.gs_user_selector, bases.gs_user), (Some(0), Some(0x3000)));
 }

@@ -3,7 +3,7 @@
 use super::sched_op::{cancel_timer, set_timer};
 use super::{HypercallResult, Stop};
 use crate::addr::{Gfn, Maddr, Mfn, PAGE_SIZE, Vaddr};
-use crate::ctx::{Ctx, Effects};
+use crate::ctx::{Ctx, Effect};
 use crate::domain::{Vcpu, context};
 use crate::evtchn;
 use crate::paging;
@@ -56,13 +56,13 @@ pub fn vcpu_op<P: Platform>(ctx: &mut Ctx<'_, P>, cmd: u32, id: u32, arg: Vaddr)
             // The last one that is up may not go down: that is a shutdown.
             if !dom.vcpus().any(|other| other.id != id && other.sched.flags() & UP != 0) {
                 ctx.hv.shutdown(dom, xen_abi::sched::SHUTDOWN_poweroff as u8);
-                ctx.effects.shutdown = true;
-                ctx.effects.reschedule = true;
+                ctx.effects.add(Effect::SHUTDOWN);
+                ctx.effects.add(Effect::RESCHEDULE);
                 return Ok(0);
             }
             target.sched.clear(UP);
             if own {
-                ctx.effects.reschedule = true;
+                ctx.effects.add(Effect::RESCHEDULE);
             } else {
                 ctx.hv.stop_running(target);
             }
@@ -92,7 +92,7 @@ pub fn vcpu_op<P: Platform>(ctx: &mut Ctx<'_, P>, cmd: u32, id: u32, arg: Vaddr)
                 return Err(Errno::EFAULT.into());
             }
             target.time_area.store(area, Ordering::Release);
-            ctx.effects.update_time = true;
+            ctx.effects.add(Effect::UPDATE_TIME);
             Ok(0)
         }
         VCPUOP_set_periodic_timer => {
@@ -185,8 +185,8 @@ fn register_info<P: Platform>(
     evtchn::mark_upcall_pending(platform, target);
     if own {
         ctx.pv.vcpu_info = new;
-        ctx.effects.refresh_info = true;
+        ctx.effects.add(Effect::REFRESH_INFO);
     }
-    ctx.effects = Effects { update_time: true, ..ctx.effects };
+    ctx.effects.add(Effect::UPDATE_TIME);
     Ok(0)
 }

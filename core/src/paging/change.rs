@@ -59,8 +59,14 @@ impl<P: Platform> Mmu<'_, P> {
         }
     }
 
-    #[inline]
-    fn write_l1e(&mut self, table: &TableGuard, index: usize, new: Pte, how: Write) -> Result<bool, PagingError> {
+    #[inline(always)]
+    pub(super) fn write_l1e(
+        &mut self,
+        table: &TableGuard,
+        index: usize,
+        new: Pte,
+        how: Write,
+    ) -> Result<bool, PagingError> {
         let words = self.page(table.mfn()).words();
         let Some(word) = words.get(index) else { return Err(PagingError::Invalid) };
         let old = load(words, index);

@@ -6,7 +6,7 @@
 use super::entry::ENTRIES;
 use super::{Mmu, PagingError, find_l1e};
 use crate::addr::{Maddr, Mfn, Vaddr};
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, Effect};
 use crate::frame::{FrameRef, FrameType, TypeRef};
 use crate::platform::Platform;
 use crate::pv::{GDT_FRAMES, LDT_FRAMES};
@@ -46,7 +46,7 @@ pub(super) fn fix_up_page(page: &SharedPage) -> bool {
 }
 
 /// `HYPERVISOR_set_gdt`, with the list of frames copied in: `entries` descriptors in `frames`. The old table's uses are
-/// given back; `effects.load_descriptor_tables` makes the CPU use the new one before the vcpu goes on.
+/// given back; [`Effect::LOAD_DESCRIPTOR_TABLES`] makes the CPU use the new one before the vcpu goes on.
 ///
 /// # Errors
 /// `Invalid` for too many entries or too few frames, for a frame that is not the domain's or in use as something else,
@@ -71,7 +71,7 @@ pub fn set_gdt<P: Platform>(ctx: &mut Ctx<'_, P>, frames: &[Mfn], entries: u32) 
     }
     let old = core::mem::replace(&mut ctx.pv.gdt_frames, new);
     ctx.pv.gdt_entries = entries;
-    ctx.effects.load_descriptor_tables = true;
+    ctx.effects.add(Effect::LOAD_DESCRIPTOR_TABLES);
     let mut mmu = Mmu::new(ctx);
     old.iter().for_each(|&mfn| mmu.put_descriptors(mfn));
     Ok(())
@@ -101,7 +101,7 @@ pub fn set_ldt<P: Platform>(ctx: &mut Ctx<'_, P>, base: Vaddr, entries: u32) -> 
 /// Forgets the LDT's pages; each is looked up again when it is used.
 pub(super) fn drop_ldt<P: Platform>(ctx: &mut Ctx<'_, P>) {
     let old = core::mem::replace(&mut ctx.pv.ldt_frames, [Mfn(0); LDT_FRAMES]);
-    ctx.effects.load_descriptor_tables = true;
+    ctx.effects.add(Effect::LOAD_DESCRIPTOR_TABLES);
     let mut mmu = Mmu::new(ctx);
     old.iter().for_each(|&mfn| mmu.put_descriptors(mfn));
 }
@@ -131,7 +131,7 @@ pub fn map_ldt_page<P: Platform>(ctx: &mut Ctx<'_, P>, index: usize) -> Result<M
     if let Some(slot) = ctx.pv.ldt_frames.get_mut(index) {
         *slot = entry.mfn();
     }
-    ctx.effects.load_descriptor_tables = true;
+    ctx.effects.add(Effect::LOAD_DESCRIPTOR_TABLES);
     Ok(entry.mfn())
 }
 

@@ -77,9 +77,7 @@ pub fn settle<P: Platform>(ctx: &mut Ctx<'_, P>, everywhere: bool) {
     let cpus = if everywhere { ctx.platform().online() } else { ctx.dom.dirty_cpus.load() };
     ctx.platform().flush(ctx.cpu, &cpus, Flush::All);
     if cpus.has(ctx.cpu) {
-        ctx.effects.flush_all = false;
-        ctx.effects.flush_non_global = false;
-        ctx.effects.invlpg = None;
+        ctx.effects.flushed();
     }
 }
 
@@ -244,20 +242,46 @@ impl<P: Platform> Mmu<'_, P> {
         table: Mfn,
         work: impl FnOnce(&mut Self, &TableGuard) -> Result<T, PagingError>,
     ) -> Result<T, PagingError> {
-        let frame = self.frames().get(table, self.dom.id)?;
-        let Some(guard) = self.frames().lock_table(&frame) else {
-            self.put(frame);
-            return Err(PagingError::Invalid);
-        };
-        let result = if guard.ty() == FrameType::L1 { work(self, &guard) } else { Err(PagingError::Invalid) };
+        let (frame, guard) = self.lock_l1(table)?;
+        let result = work(self, &guard);
         self.frames().unlock_table(guard);
         self.put(frame);
         result
     }
 
+    /// Locks a level-1 table of the domain.
+    ///
+    /// # Errors
+    /// `Invalid` when it is none.
+    #[inline(always)]
+    pub(super) fn lock_l1(&mut self, table: Mfn) -> Result<(FrameRef, TableGuard), PagingError> {
+        match self.frames().lock_own_table(table, self.dom.id, FrameType::L1) {
+            Ok(locked) => Ok(locked),
+            Err(spare) => self.lock_l1_slow(table, spare),
+        }
+    }
+
+    #[cold]
+    fn lock_l1_slow(&mut self, table: Mfn, spare: Option<FrameRef>) -> Result<(FrameRef, TableGuard), PagingError> {
+        let frame = match spare {
+            Some(frame) => frame,
+            None => self.frames().get(table, self.dom.id)?,
+        };
+        match self.frames().lock_table(&frame) {
+            Some(guard) if guard.ty() == FrameType::L1 => Ok((frame, guard)),
+            other => {
+                if let Some(guard) = other {
+                    self.frames().unlock_table(guard);
+                }
+                self.put(frame);
+                Err(PagingError::Invalid)
+            }
+        }
+    }
+
     /// Writes an entry of what was found to be a level-1 table of the domain, and is checked to be one.
     #[inline]
     pub(super) fn write_l1e_of(&mut self, table: Mfn, index: usize, new: Pte, how: Write) -> Result<bool, PagingError> {
-        self.with_l1(table, |mmu, guard| mmu.write_entry(guard, index, new, how))
+        self.with_l1(table, |mmu, guard| mmu.write_l1e(guard, index, new, how))
     }
 }

@@ -102,9 +102,7 @@ impl<'a, P: Platform> Mmu<'a, P> {
 
     /// What was to be flushed on this CPU has been.
     fn flushed_here(&mut self) {
-        self.effects.flush_all = false;
-        self.effects.flush_non_global = false;
-        self.effects.invlpg = None;
+        self.effects.flushed();
     }
 
     /// Gives a use back. `Err`: interrupted in the last use of a page table; the use is still held.
@@ -134,7 +132,15 @@ impl<'a, P: Platform> Mmu<'a, P> {
 
     /// Gives back a use of a table and its reference; what is interrupted is finished by the next operation
     /// ([`Mmu::finish_parked`]).
+    #[inline(always)]
     pub(super) fn put_table(&mut self, used: TypeRef, frame: FrameRef) {
+        match self.frames().put_type_shared(used) {
+            Ok(()) => self.put(frame),
+            Err(used) => self.put_table_slow(used, frame),
+        }
+    }
+
+    fn put_table_slow(&mut self, used: TypeRef, frame: FrameRef) {
         let level = used.ty().level();
         let (mut used, mut frame) = match self.put_type(used) {
             Ok(()) => return self.put(frame),

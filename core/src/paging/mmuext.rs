@@ -35,6 +35,36 @@ pub fn mmuext_op<P: Platform>(
     foreigndom: u64,
 ) -> HypercallResult {
     let count = count & 0xffff_ffff;
+    // The most common list: one flush of this vcpu's own translations.
+    if count == 1 && foreigndom == DomId::SELF.0.into() && done_out.0 == 0 && quick_flush(ctx, ops).is_some() {
+        return Ok(0);
+    }
+    list(ctx, ops, count, done_out, foreigndom)
+}
+
+/// Does one operation if it is a flush on this CPU. `None`: nothing was done.
+#[inline(always)]
+fn quick_flush<P: Platform>(ctx: &mut Ctx<'_, P>, op: Vaddr) -> Option<()> {
+    if !ctx.pv.nothing_parked() {
+        return None;
+    }
+    let [command, at, _] = ctx.hv.platform.read_words::<3>(ctx.cpu, op).ok()?;
+    match (command & 0xffff_ffff) as u32 {
+        MMUEXT_INVLPG_LOCAL if Vaddr(at).is_canonical() => ctx.effects.flush(Flush::Page(Vaddr(at))),
+        MMUEXT_TLB_FLUSH_LOCAL => ctx.effects.flush(Flush::All),
+        _ => return None,
+    }
+    Some(())
+}
+
+#[inline(never)]
+fn list<P: Platform>(
+    ctx: &mut Ctx<'_, P>,
+    ops: Vaddr,
+    count: u64,
+    done_out: Vaddr,
+    foreigndom: u64,
+) -> HypercallResult {
     let before = continued(ctx, count, done_out);
     if !ops.is_guest() {
         return Err(Errno::EFAULT.into());
@@ -86,8 +116,9 @@ fn run<P: Platform>(ctx: &mut Ctx<'_, P>, ops: Vaddr, count: u64, foreigndom: u6
     };
     let mut at = 0;
     while at < count {
-        let Ok(op) = ctx.read_at::<MmuextOp>(ops, at) else { return (at, Err(PagingError::Fault)) };
-        let mut result = one(ctx, &target, &op);
+        let from = Vaddr(ops.0.wrapping_add(at.wrapping_mul(OP)));
+        let Ok(words) = ctx.hv.platform.read_words::<3>(ctx.cpu, from) else { return (at, Err(PagingError::Fault)) };
+        let mut result = one(ctx, &target, &zerocopy::transmute!(words));
         if result.is_ok() {
             at = at.wrapping_add(1);
             result = Mmu::new(ctx).finish_parked();

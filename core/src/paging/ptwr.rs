@@ -7,7 +7,7 @@ use super::{Mmu, PagingError, find_l1e};
 use crate::addr::{Mfn, PAGE_SIZE, Vaddr};
 use crate::ctx::Ctx;
 use crate::frame::FrameType;
-use crate::paging::entry::Pte;
+use crate::paging::entry::{PRESENT, Pte, WRITABLE};
 use crate::platform::Platform;
 use core::sync::atomic::Ordering;
 use xen_abi::xen::VMASST_TYPE_writable_pagetables;
@@ -47,20 +47,20 @@ pub fn is_pt_write_fault<P: Platform>(ctx: &Ctx<'_, P>, va: Vaddr, error_code: u
     error_code & (PFEC_PRESENT | PFEC_WRITE | PFEC_RESERVED | PFEC_FETCH) == PFEC_PRESENT | PFEC_WRITE
         && ctx.pv.in_kernel()
         && ctx.dom.vm_assist.load(Ordering::Relaxed) >> VMASST_TYPE_writable_pagetables & 1 == 1
-        && target(ctx, va).is_some()
+        && shown(ctx, va).is_some_and(|mfn| {
+            let frames = &ctx.hv.frames;
+            frames.owner(mfn) == Some(ctx.dom.id)
+                && frames.type_count(mfn).0 == FrameType::L1
+                && frames.is_validated(mfn)
+        })
 }
 
-/// The level-1 table that a read-only mapping at `va` shows.
-fn target<P: Platform>(ctx: &Ctx<'_, P>, va: Vaddr) -> Option<Mfn> {
+/// The frame that a read-only mapping at `va` shows.
+#[inline(always)]
+fn shown<P: Platform>(ctx: &Ctx<'_, P>, va: Vaddr) -> Option<Mfn> {
     let (table, index) = find_l1e(ctx.hv, ctx.pv.root(), va)?;
     let mapping = load(ctx.hv.platform.page(table).words(), index);
-    let mfn = mapping.mfn();
-    (mapping.present()
-        && !mapping.writable()
-        && ctx.hv.frames.owner(mfn) == Some(ctx.dom.id)
-        && ctx.hv.frames.type_count(mfn).0 == FrameType::L1
-        && ctx.hv.frames.is_validated(mfn))
-    .then_some(mfn)
+    (mapping.0 & (PRESENT | WRITABLE) == PRESENT).then(|| mapping.mfn())
 }
 
 /// Performs a store to the 8-byte entry that holds `va`: `change` gets the entry as it is and says what it becomes
@@ -70,36 +70,28 @@ fn target<P: Platform>(ctx: &Ctx<'_, P>, va: Vaddr) -> Option<Mfn> {
 /// # Errors
 /// `Invalid` when `va` does not show a level-1 table of the domain; what the new entry is refused for: the guest gets
 /// its page fault. `Interrupted`: the guest goes on without anything done, and faults again.
+#[inline]
 pub fn guest_pt_update<P: Platform>(
     ctx: &mut Ctx<'_, P>,
     va: Vaddr,
     mut change: impl FnMut(u64) -> Option<u64>,
 ) -> Result<u64, PagingError> {
-    let Some(table) = target(ctx, va) else { return Err(PagingError::Invalid) };
+    let Some(table) = shown(ctx, va) else { return Err(PagingError::Invalid) };
     let mut mmu = Mmu::new(ctx);
     mmu.finish_parked()?;
     let index = (va.0 & (PAGE_SIZE - 1)) as usize / 8;
-    let frame = mmu.frames().get(table, mmu.dom.id)?;
-    let result = match mmu.frames().lock_table(&frame) {
-        None => Err(PagingError::Invalid),
-        Some(guard) => {
-            let words = mmu.page(table).words();
-            let result = loop {
-                if guard.ty() != FrameType::L1 {
-                    break Err(PagingError::Invalid);
-                }
-                let old = load(words, index);
-                let Some(new) = change(old.0) else { break Ok(old.0) };
-                match mmu.write_entry(&guard, index, Pte(new), Write::IfStill(old)) {
-                    Ok(true) => break Ok(old.0),
-                    Ok(false) => {}
-                    Err(error) => break Err(error),
-                }
-            };
-            mmu.frames().unlock_table(guard);
-            result
+    let (frame, guard) = mmu.lock_l1(table)?;
+    let words = mmu.page(table).words();
+    let result = loop {
+        let old = load(words, index);
+        let Some(new) = change(old.0) else { break Ok(old.0) };
+        match mmu.write_l1e(&guard, index, Pte(new), Write::IfStill(old)) {
+            Ok(true) => break Ok(old.0),
+            Ok(false) => {}
+            Err(error) => break Err(error),
         }
     };
+    mmu.frames().unlock_table(guard);
     mmu.put(frame);
     result
 }

@@ -21,9 +21,7 @@ pub(super) fn new_base<P: Platform>(ctx: &mut Ctx<'_, P>, mfn: Mfn) -> Result<()
     if ctx.pv.in_kernel() {
         ctx.hv.platform.load_root(ctx.cpu, mfn.maddr());
         // That flushed everything.
-        ctx.effects.flush_all = false;
-        ctx.effects.flush_non_global = false;
-        ctx.effects.invlpg = None;
+        ctx.effects.flushed();
     }
     if mfn != old {
         put_root(&mut Mmu::new(ctx), old);
@@ -45,6 +43,7 @@ pub(super) fn new_user_base<P: Platform>(ctx: &mut Ctx<'_, P>, mfn: Mfn) -> Resu
     Ok(())
 }
 
+#[inline(always)]
 fn get_root<P: Platform>(mmu: &mut Mmu<'_, P>, mfn: Mfn) -> Result<(), PagingError> {
     let frame = mmu.frames().get(mfn, mmu.dom.id)?;
     match mmu.use_as(&frame, FrameType::L4) {
@@ -60,6 +59,7 @@ fn get_root<P: Platform>(mmu: &mut Mmu<'_, P>, mfn: Mfn) -> Result<(), PagingErr
     }
 }
 
+#[inline(always)]
 fn put_root<P: Platform>(mmu: &mut Mmu<'_, P>, mfn: Mfn) {
     if mfn != Mfn(0) {
         mmu.put_table(TypeRef::restore(mfn, FrameType::L4), FrameRef::restore(mfn));

@@ -10,6 +10,7 @@ use crate::domain::DomId;
 use crate::frame::{FrameRef, FrameType, TableGuard, TypeRef};
 use crate::hypercall::{HypercallResult, Stop};
 use crate::platform::Platform;
+use ferroxen_sync::SharedPage;
 use xen_abi::Errno;
 use xen_abi::xen::{
     MMU_MACHPHYS_UPDATE, MMU_NORMAL_PT_UPDATE, MMU_PT_UPDATE_NO_TRANSLATE, MMU_PT_UPDATE_PRESERVE_AD, MmuUpdate,
@@ -23,11 +24,29 @@ const BATCH: usize = 16;
 const REQUEST: u64 = size_of::<MmuUpdate>() as u64;
 
 /// The table that the last request changed: consecutive requests mostly change the same one.
-enum Cursor {
+enum Cursor<'a> {
     None,
     Table(FrameRef, TableGuard),
     /// A frame that is no page table: mapped writable, or nothing. It is just written.
-    Plain(FrameRef, TypeRef),
+    Plain(FrameRef, TypeRef, &'a SharedPage),
+}
+
+impl Cursor<'_> {
+    /// Does a request that is a store to the plain frame that the last one stored to. What a kernel makes its page
+    /// tables with before it pins them.
+    #[inline(always)]
+    fn store(&self, request: &MmuUpdate) -> bool {
+        let at = Maddr(request.ptr);
+        match self {
+            Cursor::Plain(frame, _, page)
+                if frame.mfn() == at.mfn() && matches!(request.ptr & 7, 0 | MMU_PT_UPDATE_PRESERVE_AD..=3) =>
+            {
+                page.store_u64(at.offset(), request.val);
+                true
+            }
+            _ => false,
+        }
+    }
 }
 
 /// `mmu_update(requests, count, done_out, foreigndom)`: see xen.h.
@@ -44,6 +63,51 @@ pub fn mmu_update<P: Platform>(
     foreigndom: u64,
 ) -> HypercallResult {
     let count = count & 0xffff_ffff;
+    // The most common list: one request to an own level-1 table.
+    if count == 1 && foreigndom == DomId::SELF.0.into() && done_out.0 == 0 && quick(ctx, requests).is_some() {
+        return Ok(0);
+    }
+    list(ctx, requests, count, done_out, foreigndom)
+}
+
+/// Does one request if it changes an entry of a level-1 table of the running domain and nothing stands in the way.
+/// `None`: nothing was done, and [`list`] has to say why, or do it.
+#[inline(always)]
+fn quick<P: Platform>(ctx: &mut Ctx<'_, P>, request: Vaddr) -> Option<()> {
+    if !ctx.pv.nothing_parked() {
+        return None;
+    }
+    let [at, value] = ctx.hv.platform.read_words::<2>(ctx.cpu, request).ok()?;
+    let how = match at & 7 {
+        MMU_NORMAL_PT_UPDATE | MMU_PT_UPDATE_NO_TRANSLATE => Write::Plain,
+        MMU_PT_UPDATE_PRESERVE_AD => Write::PreserveAd,
+        _ => return None,
+    };
+    let at = Maddr(at);
+    let mut mmu = Mmu::new(ctx);
+    let (frame, guard) = match mmu.frames().lock_own_table(at.mfn(), mmu.dom.id, FrameType::L1) {
+        Ok(locked) => locked,
+        Err(spare) => {
+            if let Some(spare) = spare {
+                mmu.put(spare);
+            }
+            return None;
+        }
+    };
+    let written = mmu.write_l1e(&guard, at.offset() / 8, Pte(value), how) == Ok(true);
+    mmu.frames().unlock_table(guard);
+    mmu.put(frame);
+    written.then_some(())
+}
+
+#[inline(never)]
+fn list<P: Platform>(
+    ctx: &mut Ctx<'_, P>,
+    requests: Vaddr,
+    count: u64,
+    done_out: Vaddr,
+    foreigndom: u64,
+) -> HypercallResult {
     let before = continued(ctx, count, done_out);
     // Also a list without requests has to be where the guest may have one.
     if !requests.is_guest() {
@@ -52,9 +116,7 @@ pub fn mmu_update<P: Platform>(
     let begun = begin(ctx, count);
     let count = count & !PREEMPTED;
     let (at, result) = match begun {
-        // The most common list has one request.
-        Ok(()) if count == 1 => run::<P, 1>(ctx, requests, count, foreigndom),
-        Ok(()) => run::<P, BATCH>(ctx, requests, count, foreigndom),
+        Ok(()) => run(ctx, requests, count, foreigndom),
         Err(error) => (0, Err(error)),
     };
     let result = settle_error(ctx, result);
@@ -116,8 +178,8 @@ pub(super) fn finish<P: Platform>(ctx: &Ctx<'_, P>, done_out: Vaddr, done: u64) 
     }
 }
 
-/// Does a list, of which `N` requests are copied in at once.
-fn run<P: Platform, const N: usize>(
+/// Does a list, of which [`BATCH`] requests are copied in at once.
+fn run<P: Platform>(
     ctx: &mut Ctx<'_, P>,
     requests: Vaddr,
     count: u64,
@@ -146,10 +208,10 @@ fn run<P: Platform, const N: usize>(
     };
     let (cpu, platform) = (ctx.cpu, &ctx.hv.platform);
     let mut mmu = Mmu::on(ctx, dom, data_id, io);
-    let mut batch = [MmuUpdate::new_zeroed(); N];
+    let mut batch = [MmuUpdate::new_zeroed(); BATCH];
     let mut at = 0;
     while at < count {
-        let wanted = usize::try_from(count.wrapping_sub(at)).unwrap_or(N).min(N);
+        let wanted = usize::try_from(count.wrapping_sub(at)).unwrap_or(BATCH).min(BATCH);
         let from = Vaddr(requests.0.wrapping_add(at.wrapping_mul(REQUEST)));
         let Some(chunk) = batch.get_mut(..wanted) else { break };
         let mut got = wanted;
@@ -163,6 +225,10 @@ fn run<P: Platform, const N: usize>(
         }
         let mut cursor = Cursor::None;
         for request in batch.iter().take(got) {
+            if cursor.store(request) {
+                at = at.wrapping_add(1);
+                continue;
+            }
             let mut result = mmu.request(&mut cursor, request);
             if result.is_ok() {
                 at = at.wrapping_add(1);
@@ -179,12 +245,15 @@ fn run<P: Platform, const N: usize>(
             }
         }
         mmu.leave(&mut cursor);
+        if at < count && mmu.preempted() {
+            return (at, Err(PagingError::Interrupted));
+        }
     }
     (at, Ok(()))
 }
 
-impl<P: Platform> Mmu<'_, P> {
-    fn request(&mut self, cursor: &mut Cursor, request: &MmuUpdate) -> Result<(), PagingError> {
+impl<'a, P: Platform> Mmu<'a, P> {
+    fn request(&mut self, cursor: &mut Cursor<'a>, request: &MmuUpdate) -> Result<(), PagingError> {
         // Bit 2 is neither command nor address: an entry is aligned to its size.
         let at = Maddr(request.ptr & !7);
         let command = request.ptr & 7;
@@ -198,7 +267,7 @@ impl<P: Platform> Mmu<'_, P> {
         let mfn = at.mfn();
         let same = match cursor {
             Cursor::None => false,
-            Cursor::Table(frame, _) | Cursor::Plain(frame, _) => frame.mfn() == mfn,
+            Cursor::Table(frame, _) | Cursor::Plain(frame, _, _) => frame.mfn() == mfn,
         };
         if !same {
             self.leave(cursor);
@@ -206,21 +275,21 @@ impl<P: Platform> Mmu<'_, P> {
         }
         match cursor {
             Cursor::Table(_, guard) => self.write_entry(guard, index, Pte(request.val), how).map(|_| ()),
-            Cursor::Plain(frame, _) => {
-                self.page(frame.mfn()).store_u64(index.wrapping_mul(8), request.val);
+            Cursor::Plain(_, _, page) => {
+                page.store_u64(index.wrapping_mul(8), request.val);
                 Ok(())
             }
             Cursor::None => Err(PagingError::Invalid),
         }
     }
 
-    fn enter(&mut self, mfn: Mfn) -> Result<Cursor, PagingError> {
+    fn enter(&mut self, mfn: Mfn) -> Result<Cursor<'a>, PagingError> {
         let frame = self.frames().get(mfn, self.dom.id)?;
         if let Some(guard) = self.frames().lock_table(&frame) {
             return Ok(Cursor::Table(frame, guard));
         }
         match self.use_as(&frame, FrameType::Writable) {
-            Ok(used) => Ok(Cursor::Plain(frame, used)),
+            Ok(used) => Ok(Cursor::Plain(frame, used, self.page(mfn))),
             Err(error) => {
                 self.put(frame);
                 Err(if error == PagingError::Busy { PagingError::Invalid } else { error })
@@ -228,14 +297,14 @@ impl<P: Platform> Mmu<'_, P> {
         }
     }
 
-    fn leave(&mut self, cursor: &mut Cursor) {
+    fn leave(&mut self, cursor: &mut Cursor<'a>) {
         match core::mem::replace(cursor, Cursor::None) {
             Cursor::None => {}
             Cursor::Table(frame, guard) => {
                 self.frames().unlock_table(guard);
                 self.put(frame);
             }
-            Cursor::Plain(frame, used) => self.put_table(used, frame),
+            Cursor::Plain(frame, used, _) => self.put_table(used, frame),
         }
     }
 

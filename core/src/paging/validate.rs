@@ -6,13 +6,14 @@ use super::descriptor;
 use super::entry::{ENTRIES, HYPERVISOR_SLOTS, Pte};
 use super::{Mmu, PagingError};
 use crate::addr::Mfn;
-use crate::frame::{Devalidation, FlushedFrame, FrameRef, FrameType, TypeRef};
+use crate::domain::DomId;
+use crate::frame::{Devalidation, FlushedFrame, FrameRef, FrameTable, FrameType, TypeRef};
 use crate::platform::Platform;
 use core::sync::atomic::{AtomicU64, Ordering};
 use ferroxen_sync::SharedPage;
 
 /// Entries of one bit of a table's occupancy.
-const GROUP: usize = 16;
+const GROUP: usize = SharedPage::GROUP;
 
 #[inline(always)]
 pub(super) fn load(words: &[AtomicU64], index: usize) -> Pte {
@@ -25,10 +26,41 @@ pub(super) fn group_bit(index: usize) -> u32 {
     1 << ((index / GROUP) & 31)
 }
 
-/// Whether a group of entries is all zeroes.
-#[inline(always)]
-fn is_blank(group: &[AtomicU64]) -> bool {
-    group.iter().fold(0, |all, word| all | word.load(Ordering::Relaxed)) == 0
+/// Makes level-1 entries valid as long as they are absent, or map frames of `owner` read-only, or writable ones that are
+/// mapped writable already: nearly all. Gives how many, from the first, it settled, and a reference that is to be put. A
+/// loop of its own, in which everything stays in registers.
+#[inline(never)]
+fn take_plain(frames: &FrameTable, owner: DomId, words: &[AtomicU64]) -> (usize, Option<FrameRef>) {
+    for (at, word) in words.iter().enumerate() {
+        let old = Pte(word.load(Ordering::Relaxed));
+        if !old.present() {
+            continue;
+        }
+        let new = old.adjust_l1();
+        if !new.allowed_l1(false) {
+            return (at, None);
+        }
+        if let Err(spare) = frames.get_mapped(new.mfn(), owner, new.writable()) {
+            return (at, spare);
+        }
+        if new != old {
+            word.store(new.0, Ordering::Relaxed);
+        }
+    }
+    (words.len(), None)
+}
+
+/// Gives back what level-1 entries hold as long as they are absent or read-only and not the last to map their frame.
+/// Gives how many, from the first, it settled.
+#[inline(never)]
+fn give_plain(frames: &FrameTable, words: &[AtomicU64]) -> usize {
+    for (at, word) in words.iter().enumerate() {
+        let entry = Pte(word.load(Ordering::Relaxed));
+        if entry.present() && (entry.writable() || !frames.put_mapped(entry.mfn())) {
+            return at;
+        }
+    }
+    words.len()
 }
 
 impl<P: Platform> Mmu<'_, P> {
@@ -73,42 +105,59 @@ impl<P: Platform> Mmu<'_, P> {
 
     /// All or nothing.
     fn validate_l1(&mut self, table: Mfn, page: &SharedPage) -> Result<(), PagingError> {
+        // What a plain entry maps is one's own.
+        let owner = (self.data == self.dom.id).then_some(self.data);
         let mut occupied = 0;
         for (at, group) in page.words().chunks_exact(GROUP).enumerate() {
-            if is_blank(group) {
+            if page.is_blank(at) {
                 continue;
             }
-            for (offset, word) in group.iter().enumerate() {
-                let old = Pte(word.load(Ordering::Relaxed));
-                if !old.present() {
-                    continue;
+            let mut next = 0;
+            while let Some(left) = group.get(next..).filter(|left| !left.is_empty()) {
+                if let Some(owner) = owner {
+                    let (done, spare) = take_plain(self.frames(), owner, left);
+                    next = next.wrapping_add(done);
+                    if let Some(spare) = spare {
+                        self.put(spare);
+                    }
                 }
-                match self.get_l1e(old.adjust_l1()) {
-                    Ok(new) => {
-                        occupied |= 1 << at;
-                        if new != old {
-                            word.store(new.0, Ordering::Relaxed);
+                let Some(word) = group.get(next) else { break };
+                let old = Pte(word.load(Ordering::Relaxed));
+                if old.present() {
+                    match self.get_l1e(old.adjust_l1()) {
+                        Ok(new) if new != old => word.store(new.0, Ordering::Relaxed),
+                        Ok(_) => {}
+                        Err(error) => {
+                            self.frames().set_occupied(table, occupied | 1 << at);
+                            self.devalidate_l1(table, page, at.wrapping_mul(GROUP).wrapping_add(next));
+                            return Err(error);
                         }
                     }
-                    Err(error) => {
-                        self.frames().set_occupied(table, occupied);
-                        self.devalidate_l1(table, page, at.wrapping_mul(GROUP).wrapping_add(offset));
-                        return Err(error);
-                    }
                 }
+                next = next.wrapping_add(1);
             }
+            occupied |= 1 << at;
         }
         self.frames().set_occupied(table, occupied);
         Ok(())
     }
 
     fn devalidate_l1(&mut self, table: Mfn, page: &SharedPage, end: usize) {
+        let words = page.words().get(..end.min(ENTRIES)).unwrap_or(&[]);
         let mut occupied = self.frames().occupied(table);
-        while occupied != 0 {
-            let first = occupied.trailing_zeros() as usize * GROUP;
-            occupied &= occupied.wrapping_sub(1);
-            for index in first..first.wrapping_add(GROUP).min(end) {
-                self.put_l1e(load(page.words(), index));
+        for group in words.chunks(GROUP) {
+            let present = occupied & 1 != 0;
+            occupied >>= 1;
+            if !present {
+                continue;
+            }
+            let mut next = 0;
+            while let Some(left) = group.get(next..).filter(|left| !left.is_empty()) {
+                next = next.wrapping_add(give_plain(self.frames(), left));
+                if let Some(word) = group.get(next) {
+                    self.put_l1e(Pte(word.load(Ordering::Relaxed)));
+                    next = next.wrapping_add(1);
+                }
             }
         }
     }
@@ -123,7 +172,7 @@ impl<P: Platform> Mmu<'_, P> {
     ) -> (u16, Result<(), PagingError>) {
         let mut occupied = if start == 0 { 0 } else { self.frames().occupied(table) };
         for (at, group) in page.words().chunks_exact(GROUP).enumerate().skip(start / GROUP) {
-            if is_blank(group) {
+            if page.is_blank(at) {
                 continue;
             }
             for (offset, word) in group.iter().enumerate() {

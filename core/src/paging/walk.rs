@@ -1,6 +1,6 @@
 //! Walking a guest's tables in software.
 
-use super::entry::{HYPERVISOR_SLOTS, PAT_OR_PSE, Pte};
+use super::entry::{HYPERVISOR_SLOTS, PAT_OR_PSE, PRESENT, Pte};
 use super::validate::load;
 use crate::addr::{Maddr, Mfn, Vaddr};
 use crate::domain::Hypervisor;
@@ -16,20 +16,20 @@ pub fn find_l1e<P: Platform>(hv: &Hypervisor<P>, root: Maddr, va: Vaddr) -> Opti
     if !va.is_canonical() || HYPERVISOR_SLOTS.contains(&va.index(4)) {
         return None;
     }
-    let mut table = root.mfn();
-    let mut level = 4;
-    while level > 1 {
-        if !hv.frames.is_ram(table) {
-            return None;
-        }
-        let entry = load(hv.platform.page(table).words(), va.index(level));
-        if !entry.present() || entry.has(PAT_OR_PSE) {
-            return None;
-        }
-        table = entry.mfn();
-        level -= 1;
-    }
+    let table = descend(hv, root.mfn(), va.index(4))?;
+    let table = descend(hv, table, va.index(3))?;
+    let table = descend(hv, table, va.index(2))?;
     hv.frames.is_ram(table).then(|| (table, va.index(1)))
+}
+
+/// The table that an entry leads to.
+#[inline(always)]
+fn descend<P: Platform>(hv: &Hypervisor<P>, table: Mfn, index: usize) -> Option<Mfn> {
+    if !hv.frames.is_ram(table) {
+        return None;
+    }
+    let entry = load(hv.platform.page(table).words(), index);
+    (entry.0 & (PRESENT | PAT_OR_PSE) == PRESENT).then(|| entry.mfn())
 }
 
 /// The level-1 entry of a linear address as it is now, for decisions that are checked again. `None` as [`find_l1e`].

@@ -21,7 +21,7 @@ const SYSCALL_LEN: u64 = 2;
 #[unsafe(no_mangle)]
 extern "C" fn hypercall_from_guest(top: &mut StackTop) {
     let number = top.regs.rax;
-    percpu::count_hypercall(number);
+    percpu::count_hypercall(top.cpu.number, number);
     if number == u64::from(__HYPERVISOR_iret) {
         // On an error the domain has crashed.
         let _ = bounce::iret(top);

@@ -46,8 +46,11 @@ static GDT_PAGES: [AtomicPtr<u64>; MAX_CPUS] = [const { AtomicPtr::new(core::ptr
 static NO_INFO: AtomicU64 = AtomicU64::new(0);
 
 /// All state of the hypervisor.
+#[inline(always)]
 pub fn hv() -> &'static Hypervisor<Machine> {
-    HV.get().expect("set before the first vcpu runs")
+    debug_assert!(HV.is_completed(), "set before the first vcpu runs");
+    // SAFETY: `start` sets it before it calls anything that asks, and before any other CPU or guest runs.
+    unsafe { HV.get_unchecked() }
 }
 /// The command line's options.
 pub fn options() -> &'static Options {

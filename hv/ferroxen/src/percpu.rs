@@ -55,6 +55,7 @@ pub fn set_up() {
 }
 
 /// This CPU's number; 0 while the boot CPU is on its boot stack.
+#[inline]
 pub fn number() -> u16 {
     let top = entry::top();
     if (top as u64) < layout::CPU_AREA || (top as u64) >= layout::MMIO_START {
@@ -81,6 +82,13 @@ pub fn mark(cpu: CpuId, bits: u64) {
         // SAFETY: stack tops are never taken away; only the atomic is touched.
         unsafe { (*top).cpu.pending.fetch_or(bits, Ordering::SeqCst) };
     }
+}
+
+/// Work that waits on this CPU.
+#[inline(always)]
+pub fn pending_here() -> u64 {
+    // SAFETY: this CPU's own stack top; only the atomic is touched.
+    unsafe { (*entry::top()).cpu.pending.load(Ordering::Relaxed) }
 }
 
 /// Work that waits on a CPU.
@@ -166,9 +174,16 @@ pub fn count(counter: Counter) {
     bump(&COUNTERS[usize::from(number()) % MAX_CPUS].kinds[counter as usize]);
 }
 
-/// Counts a hypercall on this CPU.
-pub fn count_hypercall(number_of_call: u64) {
-    bump(&COUNTERS[usize::from(number()) % MAX_CPUS].hypercalls[(number_of_call & 63) as usize]);
+/// Counts something on this CPU, `number`.
+#[inline(always)]
+pub fn count_at(number: u64, counter: Counter) {
+    bump(&COUNTERS[number as usize % MAX_CPUS].kinds[counter as usize]);
+}
+
+/// Counts a hypercall on this CPU, `number`.
+#[inline(always)]
+pub fn count_hypercall(number: u64, number_of_call: u64) {
+    bump(&COUNTERS[number as usize % MAX_CPUS].hypercalls[(number_of_call & 63) as usize]);
 }
 
 /// A CPU's counters.

@@ -80,6 +80,7 @@ pub fn flush_here(what: Flush) {
 }
 
 impl Platform for Machine {
+    #[inline(always)]
     fn page(&self, mfn: Mfn) -> &SharedPage {
         assert!(mfn.0 < self.m2p.len() as u64, "{mfn:?} is no memory");
         // SAFETY: RAM of the direct map; `SharedPage` allows any other access at the same time.
@@ -88,6 +89,11 @@ impl Platform for Machine {
 
     fn copy_from_guest(&self, _cpu: CpuId, from: Vaddr, to: &mut [u8]) -> Result<(), Fault> {
         guest_copy::read(from.0, to).map_err(|at| Fault { at: Vaddr(at) })
+    }
+
+    #[inline(always)]
+    fn read_words<const N: usize>(&self, _cpu: CpuId, from: Vaddr) -> Result<[u64; N], Fault> {
+        guest_copy::read_words(from.0).ok_or(Fault { at: from })
     }
 
     fn copy_to_guest(&self, _cpu: CpuId, to: Vaddr, from: &[u8]) -> Result<(), Fault> {
@@ -147,8 +153,10 @@ impl Platform for Machine {
         scale().time(tsc())
     }
 
+    #[inline(always)]
     fn preempt_pending(&self, cpu: CpuId) -> bool {
-        percpu::pending(cpu) & !work::EFFECTS != 0
+        debug_assert_eq!(cpu, percpu::this());
+        percpu::pending_here() & !work::EFFECTS != 0
     }
 
     fn kick(&self, cpu: CpuId) {

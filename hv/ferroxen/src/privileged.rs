@@ -262,6 +262,9 @@ fn descriptor(selector: u16) -> Option<u64> {
 
 /// What kind of code the guest runs.
 fn mode(top: &StackTop) -> Mode {
+    if top.regs.cs & 0xffff == u64::from(ferroxen_x86::descriptors::RING3_CS64) {
+        return Mode::Bits64;
+    }
     match descriptor(top.regs.cs as u16).and_then(Segment::parse) {
         Some(segment) if segment.long => Mode::Bits64,
         Some(segment) if segment.big => Mode::Bits32,
@@ -286,9 +289,14 @@ fn raise(top: &mut StackTop, exception: Exception) {
 
 /// A #GP: emulates the instruction if it is one that a PV guest may use. Gives whether that settled it.
 pub fn emulate(top: &mut StackTop) -> bool {
+    if let Some(code) = guest_copy::read_pair(top.regs.rip)
+        && run(top, |regs, view, guest| emulate::quick_privileged_op(regs, view, code, guest)).is_some()
+    {
+        return true;
+    }
     let mut code = [0; 15];
     let len = instruction_bytes(top, &mut code);
-    run(top, |regs, view, guest| emulate::privileged_op(regs, view, &code[..len], guest))
+    run(top, |regs, view, guest| Some(emulate::privileged_op(regs, view, &code[..len], guest))) == Some(true)
 }
 
 /// A #UD: the forced-emulation prefix and CPUID.
@@ -311,26 +319,31 @@ pub fn forced(top: &mut StackTop) -> bool {
     true
 }
 
-fn run(top: &mut StackTop, f: impl FnOnce(&mut ferroxen_core::pv::Regs, &View, &mut Guest<'_>) -> Outcome) -> bool {
+/// Gives whether what `f` did settled it; `None`: `f` did nothing.
+#[inline(always)]
+fn run(
+    top: &mut StackTop,
+    f: impl FnOnce(&mut ferroxen_core::pv::Regs, &View, &mut Guest<'_>) -> Option<Outcome>,
+) -> Option<bool> {
     let mode = mode(top);
-    let Some((vcpu, dom, sched)) = switch::running() else { return false };
+    let Some((vcpu, dom, sched)) = switch::running() else { return Some(false) };
     let iopl = dom.vm_assist.load(Ordering::Relaxed) & 1 << xen_abi::xen::VMASST_TYPE_architectural_iopl != 0;
     let StackTop { regs, pv, .. } = &mut *top;
     let view = View::new(pv, mode, iopl);
     let mut guest = Guest { pv, vcpu, dom, policy: machine::policy(dom) };
-    match f(regs, &view, &mut guest) {
+    match f(regs, &view, &mut guest)? {
         Outcome::Done { single_step } => finish(top, single_step),
         Outcome::Halted => machine::block(top, vcpu, sched),
         Outcome::Again => {}
         // Not an instruction of ours: the guest gets its own fault.
-        Outcome::Raise(exception) if exception == Exception::gp(0) => return false,
+        Outcome::Raise(exception) if exception == Exception::gp(0) => return Some(false),
         Outcome::Raise(exception) => raise(top, exception),
     }
-    true
+    Some(true)
 }
 
 /// The stores that make up nearly all of them, without the full decoder. `false`: nothing was done.
-fn quick_write_to_page_table(top: &mut StackTop, va: u64) -> bool {
+pub fn quick_write_to_page_table(top: &mut StackTop, va: u64) -> bool {
     let Some(code) = guest_copy::read_pair(top.regs.rip) else { return false };
     let Some(store) = QuickStore::decode(&mut top.regs, code, Vaddr(va)) else { return false };
     let done = with_ctx(top, |ctx, regs| {
@@ -352,9 +365,6 @@ fn quick_write_to_page_table(top: &mut StackTop, va: u64) -> bool {
 
 /// A write fault of the guest's kernel: performs it if it goes to a page table. Gives whether that settled it.
 pub fn write_to_page_table(top: &mut StackTop, va: u64) -> bool {
-    if quick_write_to_page_table(top, va) {
-        return true;
-    }
     let error = top.regs.error_code;
     let hit = with_ctx(top, |ctx, _| paging::is_pt_write_fault(ctx, Vaddr(va), error)).unwrap_or(false);
     if !hit {

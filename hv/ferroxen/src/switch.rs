@@ -54,6 +54,14 @@ pub fn running() -> Option<(&'static Vcpu, &'static Domain, &'static Shared<Vcpu
     }
 }
 
+/// The same by a CPU's stack top, for the paths that have it at hand.
+#[inline(always)]
+pub fn running_at(top: &StackTop) -> Option<(&'static Vcpu, &'static Domain)> {
+    let (vcpu, domain) = (top.cpu.vcpu.cast::<Vcpu>(), top.cpu.domain.cast::<Domain>());
+    // SAFETY: `enter` sets both to what this CPU's slot holds and `leave` clears them before it lets go; as `running`.
+    unsafe { Some((vcpu.as_ref()?, domain.as_ref()?)) }
+}
+
 /// Domain and vcpu number, for a message.
 pub fn current_for_panic() -> Option<(u16, u32)> {
     running().map(|(vcpu, _, _)| (vcpu.domid.0, vcpu.id))
@@ -152,6 +160,8 @@ fn leave(top: &mut StackTop, slot: &mut Current, vcpu: &Shared<Vcpu>, now: u64) 
     // SAFETY: our own tables.
     unsafe { instructions::write_cr3(paging::root()) };
     flush_all_here();
+    top.cpu.vcpu = core::ptr::null();
+    top.cpu.domain = core::ptr::null();
     let cpu = percpu::this();
     if let Some(domain) = slot.domain.take() {
         domain.dirty_cpus.clear(cpu);
@@ -194,6 +204,9 @@ fn enter(top: &mut StackTop, slot: &mut Current, vcpu: Shared<Vcpu>, now: u64) {
     slot.domain = Some(domain);
     slot.vcpu = Some(vcpu);
     let vcpu = slot.vcpu.as_ref().expect("just set");
+    top.cpu.vcpu = core::ptr::from_ref::<Vcpu>(vcpu).cast();
+    top.cpu.domain =
+        slot.domain.as_ref().map_or(core::ptr::null(), |domain| core::ptr::from_ref::<Domain>(domain).cast());
     top.cpu.page_fault_gate = &raw const vcpu.traps[14];
     top.cpu.vm_assist = slot.domain.as_ref().map_or(core::ptr::null(), |domain| &raw const domain.vm_assist);
     refresh_info(top, vcpu);

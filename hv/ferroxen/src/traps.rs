@@ -6,16 +6,19 @@ use crate::{bounce, irq, panic, platform, privileged, switch, timer};
 use core::sync::atomic::Ordering;
 use ferroxen_core::Platform;
 use ferroxen_core::addr::Vaddr;
+use ferroxen_core::cpu::CpuId;
 use ferroxen_core::ctx::{Ctx, Effects};
 use ferroxen_core::pv::{self, Regs};
 use ferroxen_x86::apic::{VECTOR_ERROR, VECTOR_FLUSH, VECTOR_KICK, VECTOR_SPURIOUS, VECTOR_TIMER};
 use ferroxen_x86::{StackTop, apic, entry, fpu, instructions, layout};
 
 /// Calls core for the running vcpu and performs the effects.
+#[inline(always)]
 pub fn with_ctx<T>(top: &mut StackTop, f: impl FnOnce(&mut Ctx<'_, platform::Machine>, &mut Regs) -> T) -> Option<T> {
-    let (vcpu, dom, _) = switch::running()?;
-    let StackTop { regs, pv, .. } = top;
-    let mut ctx = Ctx { hv: hv(), cpu: percpu::this(), vcpu, dom, pv, effects: Effects::default() };
+    let (vcpu, dom) = switch::running_at(top)?;
+    let StackTop { regs, pv, cpu, .. } = top;
+    let cpu = CpuId(cpu.number as u16);
+    let mut ctx = Ctx { hv: hv(), cpu, vcpu, dom, pv, effects: Effects::default() };
     let value = f(&mut ctx, regs);
     if !ctx.effects.is_empty() {
         let effects = ctx.effects;
@@ -59,6 +62,21 @@ extern "C" fn trap_from_guest(top: &mut StackTop) {
         }
         _ => bounce::exception(top, vector, None),
     }
+}
+
+/// A page fault of the guest's kernel: a write to a page that is present. Interrupts are off; the exit path turns them off
+/// again.
+#[unsafe(no_mangle)]
+extern "C" fn write_fault_of_kernel(top: &mut StackTop) {
+    let cr2 = instructions::read_cr2();
+    // SAFETY: this CPU is set up.
+    unsafe { instructions::sti() };
+    if privileged::quick_write_to_page_table(top, cr2) {
+        percpu::count_at(top.cpu.number, Counter::GuestPageFault);
+        percpu::count_at(top.cpu.number, Counter::PageTableWrite);
+        return;
+    }
+    page_fault(top, cr2, top.regs.error_code);
 }
 
 fn device_not_available(top: &mut StackTop) {

@@ -7,7 +7,7 @@ use crate::{bounce, irq, switch, timer};
 use core::sync::atomic::Ordering;
 use ferroxen_core::Platform;
 use ferroxen_core::addr::Vaddr;
-use ferroxen_core::ctx::Effects;
+use ferroxen_core::ctx::{Effect, Effects, SegmentBases};
 use ferroxen_core::platform::Flush;
 use ferroxen_core::pv;
 use ferroxen_x86::{StackTop, fpu, instructions};
@@ -62,30 +62,46 @@ pub fn perform(_top: &mut StackTop, pending: u64) -> bool {
 
 /// Performs what core wants done on this CPU before the guest goes on.
 pub fn apply(top: &mut StackTop, effects: Effects) {
-    if effects.load_root {
-        // SAFETY: core validated the root and installed our slots.
-        unsafe { instructions::write_cr3(top.pv.root().0) };
-        if effects.flush_all {
-            flush_all_here();
-        }
-    } else if effects.flush_all {
+    if effects.has(Effect::FLUSH_ALL) {
         flush_all_here();
-    } else if effects.flush_non_global {
+    } else if effects.has(Effect::FLUSH_NON_GLOBAL) {
         flush_here(Flush::NonGlobal);
     }
-    if let Some(Vaddr(at)) = effects.invlpg {
+    if let Some(Vaddr(at)) = effects.page() {
         instructions::invlpg(at);
     }
-    if effects.load_descriptor_tables {
+    if effects.has(Effect::LOAD_DESCRIPTOR_TABLES) {
         switch::load_descriptor_tables(&top.pv);
     }
-    if effects.load_debug {
+    if effects.has(Effect::LOAD_DEBUG) {
         switch::load_debug(&top.pv);
     }
-    if effects.load_fpu {
+    if effects.has(Effect::LOAD_FPU) {
         fpu::set_task_switched(top.pv.flags & ferroxen_core::pv::TASK_SWITCHED != 0);
     }
-    let bases = effects.segment_bases;
+    if let Some(bases) = effects.segment_bases() {
+        load_segment_bases(bases);
+    }
+    if (effects.has(Effect::REFRESH_INFO) || effects.has(Effect::UPDATE_TIME))
+        && let Some((vcpu, _, _)) = switch::running()
+    {
+        switch::refresh_info(top, vcpu);
+        switch::write_time(vcpu);
+    }
+    if effects.has(Effect::SHUTDOWN)
+        && let Some((_, domain, _)) = switch::running()
+    {
+        crate::machine::after_shutdown(domain);
+    }
+    if effects.has(Effect::RESCHEDULE) {
+        percpu::mark(percpu::this(), work::SCHEDULE);
+    }
+    if effects.has(Effect::PROGRAM_TIMER) {
+        timer::program();
+    }
+}
+
+fn load_segment_bases(bases: SegmentBases) {
     for (msr, base) in [(0xc000_0100, bases.fs), (0xc000_0101, bases.gs_kernel)] {
         if let Some(base) = base {
             // SAFETY: core checked that it is canonical; the hypervisor uses neither.
@@ -98,23 +114,6 @@ pub fn apply(top: &mut StackTop, effects: Effects) {
     if let Some(base) = bases.gs_user {
         // SAFETY: as above.
         unsafe { instructions::wrmsr(0xc000_0102, base) };
-    }
-    if (effects.refresh_info || effects.update_time)
-        && let Some((vcpu, _, _)) = switch::running()
-    {
-        switch::refresh_info(top, vcpu);
-        switch::write_time(vcpu);
-    }
-    if effects.shutdown
-        && let Some((_, domain, _)) = switch::running()
-    {
-        crate::machine::after_shutdown(domain);
-    }
-    if effects.reschedule {
-        percpu::mark(percpu::this(), work::SCHEDULE);
-    }
-    if effects.program_timer {
-        timer::program();
     }
 }
 

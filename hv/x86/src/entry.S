@@ -512,9 +512,17 @@ page_fault_bounce_failed:
 page_fault_slow:
     mov %rax, {R_RAX}(%rsp)
     SAVE_GPRS
+    mov {R_ERROR}(%rsp), %eax
     xor %ebp, %ebp
     mov %rsp, %rdi
-    call trap_from_guest
+    and $0x1b, %eax                     # present, write, reserved bit, fetch
+    cmp $3, %eax
+    jne 1f
+    testl ${IN_KERNEL}, {PV_FLAGS}(%rsp)
+    jz 1f
+    call write_fault_of_kernel          # mostly a store to a page table
+    jmp exit_to_guest
+1:  call trap_from_guest
     jmp exit_to_guest
 
 .balign 64
@@ -644,6 +652,23 @@ load_guest_pair:
     jmp 3b
 FIXUP 1b, 4b
 FIXUP 2b, 4b
+
+# 24 bytes, as three words: RDI = from; RAX, RDX, RSI = values; ECX = 0, or 1 when one of them faults.
+.balign 16
+.global load_guest_triple
+load_guest_triple:
+    xor %ecx, %ecx
+    STAC
+1:  mov (%rdi), %rax
+2:  mov 8(%rdi), %rdx
+3:  mov 16(%rdi), %rsi
+4:  CLAC
+    ret
+5:  mov $1, %ecx
+    jmp 4b
+FIXUP 1b, 5b
+FIXUP 2b, 5b
+FIXUP 3b, 5b
 
 # One aligned or unaligned word: RDI = from; RAX = value, RDX = 0, or RDX = 1 when it faults.
 .balign 16

@@ -60,6 +60,7 @@ unsafe extern "C" {
 }
 
 /// This CPU's stack top.
+#[inline(always)]
 pub fn top() -> *mut StackTop {
     let sp: u64;
     // SAFETY: reads a register.
@@ -68,8 +69,9 @@ pub fn top() -> *mut StackTop {
 }
 
 /// The stack top of the block in which `sp` lies.
+#[inline(always)]
 pub fn top_of(sp: u64) -> *mut StackTop {
-    ((sp | (layout::STACK_BYTES - 1)) + 1 - size_of::<StackTop>() as u64) as *mut StackTop
+    (sp | (layout::STACK_BYTES - 1)).wrapping_sub(size_of::<StackTop>() as u64 - 1) as *mut StackTop
 }
 
 /// Leaves for the guest whose state is at this CPU's stack top; nothing on the stack is needed any more.

@@ -39,10 +39,30 @@ pub fn read(from: u64, to: &mut [u8]) -> Result<(), u64> {
     }
 }
 
+/// Reads `N` words from the guest; `None` when one of them cannot be read.
+#[inline(always)]
+pub fn read_words<const N: usize>(from: u64) -> Option<[u64; N]> {
+    let mut words = [0; N];
+    match N {
+        2 => words.copy_from_slice(&read_pair(from)?),
+        3 => words.copy_from_slice(&read_triple(from)?),
+        _ => {
+            if !layout::is_guest_range(from, 8 * N as u64) {
+                return None;
+            }
+            // SAFETY: reads only guest space, checked above; a fault is caught by the exception table.
+            if unsafe { copy_guest_bytes(words.as_mut_ptr().cast(), from as *const u8, 8 * N) } != 0 {
+                return None;
+            }
+        }
+    }
+    Some(words)
+}
+
 /// Reads 16 bytes from the guest, as two words; `None` when one of them cannot be read.
-#[inline]
+#[inline(always)]
 pub fn read_pair(from: u64) -> Option<[u64; 2]> {
-    if !layout::is_guest_range(from, 16) {
+    if !layout::is_guest_few(from) {
         return None;
     }
     let (low, high, bad): (u64, u64, u32);
@@ -51,6 +71,21 @@ pub fn read_pair(from: u64) -> Option<[u64; 2]> {
         core::arch::asm!("call load_guest_pair", in("rdi") from, out("rax") low, out("rdx") high, out("ecx") bad);
     }
     (bad == 0).then_some([low, high])
+}
+
+/// Reads 24 bytes from the guest, as three words; `None` when one of them cannot be read.
+#[inline(always)]
+pub fn read_triple(from: u64) -> Option<[u64; 3]> {
+    if !layout::is_guest_few(from) {
+        return None;
+    }
+    let (first, second, third, bad): (u64, u64, u64, u32);
+    // SAFETY: reads only guest space, checked above; a fault is caught by the exception table.
+    unsafe {
+        core::arch::asm!("call load_guest_triple", in("rdi") from, out("rax") first, out("rdx") second,
+            out("rsi") third, out("ecx") bad);
+    }
+    (bad == 0).then_some([first, second, third])
 }
 
 /// Copies to the guest; `Err(address)` is the first one that could not be written.

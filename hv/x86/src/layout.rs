@@ -43,6 +43,13 @@ pub const fn is_guest(va: u64) -> bool {
     (sign == 0 || sign == 0x1_ffff) && !(va >= HV_START && va < HV_END)
 }
 
+/// Whether none of the few bytes from `va` (less than a page) are the hypervisor's. Those that no address space has fault.
+#[inline(always)]
+pub const fn is_guest_few(va: u64) -> bool {
+    // Slots 256 to 271 have these upper bits; behind a guest's last byte before them nothing is mapped.
+    va >> 43 != HV_START >> 43
+}
+
 /// Whether all of `len` bytes from `va` are the guest's, in one run without wrapping.
 pub const fn is_guest_range(va: u64, len: u64) -> bool {
     match va.checked_add(len) {
@@ -54,6 +61,18 @@ pub const fn is_guest_range(va: u64, len: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_few_bytes_are_the_guests_or_fault() {
+        for va in [0, 0x7fff_ffff_fff8, HV_END, u64::MAX - 7, 0xffff_ffff_8000_0000] {
+            assert!(is_guest_few(va), "{va:#x}");
+        }
+        // The last address below the hypervisor's that is no guest's: not canonical, so it faults.
+        assert!(is_guest_few(HV_START - 1) && !is_guest(HV_START - 1));
+        for va in [HV_START, IMAGE_BASE, DIRECT_MAP, HV_END - 1] {
+            assert!(!is_guest_few(va), "{va:#x}");
+        }
+    }
 
     #[test]
     fn ranges_that_touch_the_hypervisor_are_not_the_guests() {

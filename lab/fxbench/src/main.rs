@@ -43,6 +43,7 @@ const BENCHES: &[Bench] = &[
     Bench { name: c"mprotect", rounds: 200, run: mprotect },
     Bench { name: c"mmap-touch-munmap", rounds: 40, run: mmap_touch_munmap },
     Bench { name: c"fork-exit", rounds: 20, run: fork_exit },
+    Bench { name: c"fork-dirty", rounds: 20, run: fork_dirty },
     Bench { name: c"fork-exec", rounds: 20, run: fork_exec },
     Bench { name: c"pipe-ping-pong", rounds: 200, run: pipe_ping_pong },
     Bench { name: c"futex-ping-pong", rounds: 200, run: more::futex_ping_pong },
@@ -153,6 +154,27 @@ fn mmap_touch_munmap(run: Run) -> u64 {
 /// A child that ends at once, waited for.
 fn fork_exit(run: Run) -> u64 {
     forks(run, || sys::exit_now(0))
+}
+
+/// The same from a process that writes to its memory between its forks, as real ones do: its pages have to be
+/// write-protected anew each time. The time includes its writes.
+fn fork_dirty(run: Run) -> u64 {
+    const SIZE: usize = 480 * PAGE;
+    let area = sys::map(SIZE);
+    let fork = || {
+        for page in 0..SIZE / PAGE {
+            sys::touch(area, page * PAGE);
+        }
+        sys::fork_and_wait(|| sys::exit_now(0));
+    };
+    fork();
+    let start = run.begin();
+    for _ in 0..run.rounds {
+        fork();
+    }
+    let time = start.end();
+    sys::unmap(area, SIZE);
+    time
 }
 
 /// A child that executes a program that ends at once, waited for.

@@ -3,7 +3,7 @@
 use crate::platform::{ARGUMENTS, CPUS, SimPlatform};
 use ferroxen_core::addr::{Maddr, Mfn, Vaddr};
 use ferroxen_core::cpu::CpuId;
-use ferroxen_core::ctx::{Ctx, Effects};
+use ferroxen_core::ctx::{Ctx, Effect, Effects};
 use ferroxen_core::domain::{DomId, Domain, Hypervisor};
 use ferroxen_core::evtchn;
 use ferroxen_core::frame::{FrameEntry, FrameRef, FrameTable, FrameType, IoRanges, TypeRef};
@@ -255,16 +255,15 @@ impl World {
         let cpu = self.vcpus[vcpu].cpu?;
         let (result, effects) = self.raw_call(vcpu, cpu, call);
         let platform = &self.hv.platform;
-        if effects.flush_all {
+        if effects.has(Effect::FLUSH_ALL) {
             platform.drop_translations(cpu, Flush::All);
         }
-        if effects.flush_non_global {
+        if effects.has(Effect::FLUSH_NON_GLOBAL) {
             platform.drop_translations(cpu, Flush::NonGlobal);
         }
-        if let Some(at) = effects.invlpg {
+        if let Some(at) = effects.page() {
             platform.drop_translations(cpu, Flush::Page(at));
         }
-        assert!(!effects.load_root, "roots are loaded at once");
         Some(result)
     }
 

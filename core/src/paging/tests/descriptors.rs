@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::addr::Maddr;
+use crate::ctx::Effect;
 
 const CODE: u64 = 0x00af_9b00_0000_ffff;
 const GATE: u64 = 0x0000_ec00_0000_0000;
@@ -14,7 +15,7 @@ fn a_gdt_frame_is_checked_corrected_and_never_writable() {
     let gdt = guest.frame();
     guest.poke(gdt, 1, Pte(CODE));
     guest.call(|ctx| set_gdt(ctx, &[gdt], 512)).unwrap();
-    assert!(guest.effects.load_descriptor_tables);
+    assert!(guest.effects.has(Effect::LOAD_DESCRIPTOR_TABLES));
     assert_eq!(guest.peek(gdt, 1).0, CODE | 3 << 45);
     assert_eq!(guest.pv.gdt_frames[0], gdt);
     assert_eq!(guest.set(tables[3], 0, Pte::new(gdt, RW)), EBUSY);

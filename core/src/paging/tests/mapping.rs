@@ -1,6 +1,7 @@
 //! Single entries: what may be mapped, and the ways to write them.
 
 use super::*;
+use crate::ctx::Effect;
 use crate::frame::FrameRef;
 use crate::platform::Flush;
 
@@ -214,7 +215,7 @@ fn a_mapping_is_changed_by_its_linear_address() {
         [(UVMF_TLB_FLUSH, true, None), (UVMF_INVLPG, false, Some(va)), (UVMF_INVLPG | UVMF_ALL, false, Some(va))]
     {
         guest.call(|ctx| update_va_mapping(ctx, va, Pte::new(page, RO).0, flags)).unwrap();
-        assert_eq!((guest.effects.flush_all, guest.effects.invlpg), (flush_all, invlpg));
+        assert_eq!((guest.effects.has(Effect::FLUSH_ALL), guest.effects.page()), (flush_all, invlpg));
     }
     for bad in [1 << 21, 0xffff_8000_0000_0000, 0xffff_87ff_ffff_f000, 0x8000_0000_0000, 1 << 46] {
         assert_eq!(guest.call(|ctx| update_va_mapping(ctx, Vaddr(bad), 0, UVMF_NONE)), EINVAL, "{bad:#x}");
@@ -231,12 +232,12 @@ fn a_multi_flush_reaches_the_vcpus_in_the_bitmap() {
     world.platform().flushes.lock().unwrap().clear();
     let flags = UVMF_INVLPG | (GUEST_BASE + 8);
     guest.call(|ctx| update_va_mapping(ctx, Vaddr(0), 0, flags)).unwrap();
-    assert_eq!(guest.effects.invlpg, Some(Vaddr(0)), "vcpu 0 is the caller");
+    assert_eq!(guest.effects.page(), Some(Vaddr(0)), "vcpu 0 is the caller");
     assert!(world.platform().flushes.lock().unwrap().is_empty());
     guest.ext(MMUEXT_INVLPG_ALL, 0x7000, 0).unwrap();
     let (_, cpus, what) = world.platform().flushes.lock().unwrap()[0];
     assert!(cpus.has(crate::cpu::CpuId(2)) && what == Flush::Page(Vaddr(0x7000)));
-    assert_eq!(guest.effects.invlpg, Some(Vaddr(0x7000)));
+    assert_eq!(guest.effects.page(), Some(Vaddr(0x7000)));
     assert_eq!(guest.ext(MMUEXT_TLB_FLUSH_MULTI, 0, 0x10), EINVAL);
 }
 
