@@ -432,6 +432,8 @@ fn small_operations_answer() {
 fn the_control_domain_is_told_when_a_domain_shuts_down_whoever_ended_it() {
     let world = world();
     let (id, _) = built(&world);
+    let shared = world.hv.alloc_for(CpuId(0), &world.dom(id), 0, 0, false).unwrap();
+    world.dom(0).shared_info.store(shared.0, SeqCst);
     let port = world
         .call(0, |ctx| crate::evtchn::bind_virq(ctx.hv, ctx.dom, xen_abi::xen::VIRQ_DOM_EXC, 0).map_err(Stop::from));
     let port = port.0.unwrap();
