@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cpu::CpuId;
+use crate::ctx::Effect;
 use crate::hypercall::batch;
 use crate::platform::Flush;
 
@@ -101,7 +102,7 @@ fn each_call_of_a_run_is_checked_and_gets_its_own_result() {
     let results = results(&guest, 5);
     assert_eq!((results[0], results[1], results[2], results[3]), (einval, 0, 0, einval));
     assert_ne!(results[4], 0);
-    assert!(guest.effects.flush_all || rounds(&world) > 0, "the guest's own flush is not lost");
+    assert!(guest.effects.has(Effect::FLUSH_ALL) || rounds(&world) > 0, "the guest's own flush is not lost");
     assert_eq!(guest.type_of(a), (FrameType::Writable, 1));
 }
 
@@ -125,5 +126,5 @@ fn a_flush_of_chosen_vcpus_goes_where_they_run() {
     world.platform().poke(GUEST_BASE + 64, &u64::MAX);
     guest.ext(MMUEXT_TLB_FLUSH_MULTI, 0, GUEST_BASE + 64).unwrap();
     assert_eq!(rounds(&world), 0, "the other vcpus run nowhere");
-    assert!(guest.effects.flush_all, "its own flush is done before it goes on");
+    assert!(guest.effects.has(Effect::FLUSH_ALL), "its own flush is done before it goes on");
 }
