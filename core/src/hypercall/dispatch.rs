@@ -38,6 +38,17 @@ pub fn dispatch<P: Platform>(
     single(ctx, devices, number, args)
 }
 
+/// A call of a list; apart, because the short way above is worth its own copy.
+#[inline(never)]
+fn listed<P: Platform>(
+    ctx: &mut Ctx<'_, P>,
+    devices: &mut impl Devices<P>,
+    number: u64,
+    args: [u64; 6],
+) -> HypercallResult {
+    single(ctx, devices, number, args)
+}
+
 /// A continuation changes a hypercall's own arguments only: the guest's compiler keeps values of its own in the argument
 /// registers that the hypercall does not have.
 fn own_arguments(stop: Stop, arity: usize, before: [u64; 6]) -> Stop {
@@ -73,6 +84,7 @@ fn arity(number: u64) -> usize {
     }
 }
 
+#[inline(always)]
 fn single<P: Platform>(
     ctx: &mut Ctx<'_, P>,
     devices: &mut impl Devices<P>,
@@ -82,6 +94,7 @@ fn single<P: Platform>(
     one(ctx, devices, number, args).map_err(|stop| own_arguments(stop, arity(number), args))
 }
 
+#[inline(always)]
 fn one<P: Platform>(
     ctx: &mut Ctx<'_, P>,
     devices: &mut impl Devices<P>,
@@ -183,7 +196,7 @@ fn multicall<P: Platform>(
         let result = match entry.op {
             // A list inside a list would be recursion that a guest steers.
             op if op == u64::from(__HYPERVISOR_multicall) => Err(Stop::Err(Errno::EINVAL)),
-            op => single(ctx, devices, op, entry.args),
+            op => listed(ctx, devices, op, entry.args),
         };
         match result {
             Ok(value) => entry.result = value,

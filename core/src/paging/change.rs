@@ -3,7 +3,7 @@
 use super::entry::{ACCESSED, DIRTY, HYPERVISOR_SLOTS, Pte, WRITABLE};
 use super::validate::{group_bit, load};
 use super::{Mmu, PagingError};
-use crate::frame::{FrameKind, TableGuard};
+use crate::frame::{FrameKind, FrameRef, FrameType, TableGuard};
 use crate::platform::Platform;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -86,6 +86,21 @@ impl<P: Platform> Mmu<'_, P> {
             if Pte(old.0 & !WRITABLE).same_rights(new) && matches!(self.frames().kind(new.mfn()), FrameKind::Owned(_)) {
                 let done = exchange(word, new, how).is_some();
                 if done {
+                    self.put_writable(new.mfn());
+                }
+                return Ok(done);
+            }
+            // Its end: the entry's own reference is all that a use needs.
+            if Pte(old.0 | WRITABLE).same_rights(new)
+                && self.data == self.dom.id
+                && self.frames().kind(new.mfn()) == FrameKind::Owned(self.data)
+            {
+                let held = FrameRef::restore(new.mfn());
+                let used = self.use_as(&held, FrameType::Writable);
+                held.store();
+                used?.store();
+                let done = exchange(word, new, how).is_some();
+                if !done {
                     self.put_writable(new.mfn());
                 }
                 return Ok(done);
