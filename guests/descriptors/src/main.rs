@@ -4,12 +4,13 @@
 // The instructions under test.
 #![allow(unsafe_code)]
 
+use guest_rt::abi::arch_x86_64::{SEGBASE_FS, SEGBASE_GS_USER_SEL};
 use guest_rt::abi::xen::*;
 use guest_rt::hypercall::error::*;
 use guest_rt::hypercall::{NOWHERE, mmuext, raw};
 use guest_rt::memory::{self, Page};
-use guest_rt::trap::Trap;
-use guest_rt::{Report, attempt, hypercall, probe};
+use guest_rt::trap::{self, Trap};
+use guest_rt::{Report, attempt, hypercall, probe, time};
 
 guest_rt::guest!("descriptors", run);
 
@@ -35,6 +36,7 @@ fn run(report: &mut Report) {
     updates(report, gdt);
     contents(report);
     ldt(report);
+    switched(report);
     limits(report);
 }
 
@@ -161,6 +163,60 @@ fn ldt(report: &mut Report) {
 fn table_again(report: &mut Report, table: Page) {
     report.result("none", mmuext(MMUEXT_SET_LDT, 0, 0), 0);
     report.result("again", mmuext(MMUEXT_SET_LDT, table.va(), 16), 0);
+}
+
+/// FS and GS now.
+fn selectors() -> (u16, u16) {
+    let (fs, gs): (u16, u16);
+    // SAFETY: reads registers.
+    unsafe { core::arch::asm!("mov {0:x}, fs", "mov {1:x}, gs", out(reg) fs, out(reg) gs) };
+    (fs, gs)
+}
+
+/// A selector of the LDT is there again when the vcpu comes back to its CPU, whether its page had been looked up or not;
+/// one that is bad by then makes the failsafe callback run, with what it was. SEGBASE_GS_USER_SEL takes such a selector.
+fn switched(report: &mut Report) {
+    const MS: u64 = 1_000_000;
+    // They follow each other: nobody else takes pages.
+    let tables = [Page::new(), Page::new()];
+    for (page, index) in tables.into_iter().zip([1, 2]) {
+        page.write(index, DATA);
+        report.result("read-only", page.make_read_only(), 0);
+    }
+    let set = |entries| mmuext(MMUEXT_SET_LDT, tables[0].va(), entries);
+    // The timer is no event: the vcpu leaves its CPU and comes back.
+    let away = || hypercall::poll(&[], time::now() + MS);
+    report.result("an LDT of two pages", set(1024), 0);
+    for (what, selector) in [("the first page", 0x0fu16), ("the second", 0x1017)] {
+        // SAFETY: the runtime does not use FS.
+        report.expect(what, unsafe { attempt!("mov fs, ax", in("ax") selector) }, Ok(()));
+        let before = trap::failsafes();
+        report.result("away and back", away(), 0);
+        report.expect("is kept", selectors().0, selector);
+        report.result("the same LDT anew", set(1024), 0);
+        report.result("away and back", away(), 0);
+        report.expect("is looked up", selectors().0, selector);
+        report.expect("without the failsafe callback", trap::failsafes(), before);
+        report.result("SEGBASE_FS", set_base(SEGBASE_FS, 0x1234_5000), 0);
+        report.result("the same LDT anew", set(1024), 0);
+        report.result("SEGBASE_GS_USER_SEL", set_base(SEGBASE_GS_USER_SEL, selector.into()), 0);
+        report.expect("is in both", selectors(), (selector, selector));
+        report.expect("FS keeps its base", probe::rdmsr(0xc000_0100), Ok(0x1234_5000));
+        report.result("null", set_base(SEGBASE_GS_USER_SEL, 0), 0);
+        report.result("no LDT", mmuext(MMUEXT_SET_LDT, 0, 0), 0);
+        report.result("away and back", away(), 0);
+        // Xen leaves the registers as they are where nobody else ran meanwhile.
+        let kept = selectors().0 == selector && trap::failsafes() == before;
+        let null = selectors().0 == 0 && trap::failsafes() == before + 1;
+        report.check("is kept, or null, and the failsafe callback ran", kept || null);
+        report.check("and knows what it was", kept || trap::failsafe_fs() == selector.into());
+        report.result("an LDT again", set(1024), 0);
+    }
+    report.result("no LDT", mmuext(MMUEXT_SET_LDT, 0, 0), 0);
+}
+
+fn set_base(which: u32, base: u64) -> i64 {
+    raw(__HYPERVISOR_set_segment_base, [which.into(), base, 0, 0, 0])
 }
 
 /// LSL, LAR, VERR, VERW and SGDT from ring 3 say nothing of the hypervisor's own descriptors but that they are there.

@@ -124,6 +124,9 @@ event_callback:
 # The hypervisor could not go back to where it was told to: four data selectors are on top of the frame.
 .global failsafe_callback
 failsafe_callback:
+    # RCX, R11, DS, ES, FS, GS
+    mov rcx, [rsp + 32]
+    mov [rip + failsafe_fs], rcx
     pop rcx
     pop r11
     add rsp, 32

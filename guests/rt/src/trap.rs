@@ -79,6 +79,15 @@ pub fn nmis() -> u64 {
     NMIS.load(Ordering::Relaxed)
 }
 
+/// FS in the frame of the last failsafe callback; entry.S writes it.
+#[unsafe(export_name = "failsafe_fs")]
+static FAILSAFE_FS: AtomicU64 = AtomicU64::new(0);
+
+/// The selector that FS should have become when the failsafe callback ran last.
+pub fn failsafe_fs() -> u64 {
+    FAILSAFE_FS.load(Ordering::Relaxed)
+}
+
 /// How often the failsafe callback ran.
 pub fn failsafes() -> u64 {
     FAILSAFES.load(Ordering::Relaxed)
@@ -171,7 +180,11 @@ extern "C" fn guest_trap(frame: &mut Frame) {
         SYSCALL => return user::leave(frame),
         FAILSAFE => {
             FAILSAFES.fetch_add(1, Ordering::Relaxed);
-            return user::leave(frame);
+            // In the kernel: the bad selector is null by now, and it goes on.
+            if frame.cs & 3 == 3 || user::is_away() {
+                user::leave(frame);
+            }
+            return;
         }
         _ => {}
     }

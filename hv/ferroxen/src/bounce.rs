@@ -162,16 +162,15 @@ pub fn deliver_event(top: &mut StackTop) {
     bounce(top, Target { address, selector: RING3_CS64, masks_events: true, error: None });
 }
 
-/// Goes to the failsafe callback: a selector that the guest wanted loaded was bad.
-pub fn failsafe(top: &mut StackTop) {
+/// Goes to the failsafe callback: one of the selectors (ds, es, fs, gs) that the guest wanted loaded was bad.
+pub fn failsafe(top: &mut StackTop, wanted: [u16; 4]) {
     let address = top.pv.failsafe_callback;
     if address == 0 {
         crash(top, format_args!("a bad segment or return frame, and no failsafe callback"));
         return;
     }
     let masks_events = top.pv.flags & FAILSAFE_MASKS_EVENTS != 0;
-    let selectors = ferroxen_x86::guest_copy::selectors().map(u64::from);
-    push_frame(top, Target { address, selector: RING3_CS64, masks_events, error: None }, Some(selectors));
+    push_frame(top, Target { address, selector: RING3_CS64, masks_events, error: None }, Some(wanted.map(u64::from)));
 }
 
 /// A system call of the guest's user mode.

@@ -409,13 +409,15 @@ pub fn write_to_page_table(top: &mut StackTop, va: u64) -> bool {
     }
 }
 
-/// Maps page `index` of the guest's LDT if it is a page of descriptors.
+/// Maps page `index` of the guest's LDT if it is a page of descriptors. `true`: what faulted for it may be tried again.
 pub fn load_ldt_page(top: &mut StackTop, index: u64) -> bool {
     match with_ctx(top, |ctx, _| paging::map_ldt_page(ctx, index as usize)) {
         Some(Ok(mfn)) => {
             switch::map_ldt_page(index, mfn.maddr());
             true
         }
+        // Half done and parked: the guest faults again and it goes on.
+        Some(Err(paging::PagingError::Interrupted)) => true,
         _ => false,
     }
 }

@@ -6,7 +6,7 @@ use crate::platform::{flush_all_here, scale, tsc, tsc_is_stable};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU64, Ordering};
 use ferroxen_core::Platform;
-use ferroxen_core::addr::{Maddr, Vaddr};
+use ferroxen_core::addr::{Maddr, Mfn, Vaddr};
 use ferroxen_core::cpu::{CpuId, MAX_CPUS};
 use ferroxen_core::pv::{self, PvState};
 use ferroxen_core::sched::Scheduler;
@@ -86,6 +86,7 @@ pub fn schedule(top: &mut StackTop) {
                 match next {
                     Some(vcpu) => {
                         enter(top, slot, vcpu, now);
+                        load_segments(top);
                         return;
                     }
                     // It may have been woken while it was put away: ask again before sleeping.
@@ -222,7 +223,6 @@ fn enter(top: &mut StackTop, slot: &mut Current, vcpu: Shared<Vcpu>, now: u64) {
         unsafe { instructions::write_cr3(top.pv.root().0) };
     }
     load_descriptor_tables(&top.pv);
-    load_segments(top);
     load_debug(&top.pv);
     load_cr4(&top.pv);
     fpu::set_task_switched(top.pv.flags & pv::TASK_SWITCHED != 0);
@@ -281,7 +281,9 @@ fn write_time_area(area: u64, scale: &TscScale) {
 
 /// Data selectors and segment bases.
 fn load_segments(top: &mut StackTop) {
-    let good = guest_copy::load_selectors(top.pv.selectors);
+    let wanted = top.pv.selectors;
+    need_ldt_pages(top, &wanted);
+    let good = guest_copy::load_selectors(wanted);
     let pv = &top.pv;
     let (active, shadow) =
         if pv.in_kernel() { (pv.gs_base_kernel, pv.gs_base_user) } else { (pv.gs_base_user, pv.gs_base_kernel) };
@@ -292,17 +294,27 @@ fn load_segments(top: &mut StackTop) {
         instructions::wrmsr(SHADOW_GS_BASE, shadow);
     }
     if !good {
-        crate::bounce::failsafe(top);
+        // With what it wanted: a guest that finds the same in the registers takes it for a bad IRET of its own.
+        crate::bounce::failsafe(top, wanted);
+    }
+}
+
+/// Maps the pages of the guest's LDT that these selectors need. On demand they come only for the guest's own loads: a
+/// fault of the hypervisor's makes the selector null.
+fn need_ldt_pages(top: &mut StackTop, selectors: &[u16]) {
+    const IN_LDT: u16 = 1 << 2;
+    for &selector in selectors.iter().filter(|&selector| selector & IN_LDT != 0) {
+        crate::privileged::load_ldt_page(top, u64::from(selector >> 12));
     }
 }
 
 /// Loads a selector as the user mode's GS (its base becomes the inactive one); the kernel's stays. A bad one is null.
-pub fn load_user_gs(selector: u16) {
-    let [ds, es, fs, _] = guest_copy::selectors();
+pub fn load_user_gs(top: &mut StackTop, selector: u16) {
+    need_ldt_pages(top, &[selector]);
     // SAFETY: the hypervisor uses neither base; the kernel's is put back.
     unsafe {
         let kernel = instructions::rdmsr(GS_BASE);
-        guest_copy::load_selectors([ds, es, fs, selector]);
+        guest_copy::load_gs_selector(selector);
         let user = instructions::rdmsr(GS_BASE);
         instructions::wrmsr(SHADOW_GS_BASE, user);
         instructions::wrmsr(GS_BASE, kernel);
@@ -336,9 +348,10 @@ pub fn load_descriptor_tables(pv: &PvState) {
         paging::set(at, entry);
         instructions::invlpg(at);
     }
-    for i in 0..16 {
-        let at = area + layout::AREA_LDT + i * 4096;
-        paging::set(at, 0);
+    for (i, &frame) in pv.ldt_frames.iter().enumerate() {
+        let entry = if frame == Mfn(0) { 0 } else { frame.maddr().0 | paging::P | paging::W | paging::NX };
+        let at = area + layout::AREA_LDT + i as u64 * 4096;
+        paging::set(at, entry);
         instructions::invlpg(at);
     }
     let gdt_page = crate::machine::gdt_page(percpu::this());

@@ -109,7 +109,7 @@ fn load_segment_bases(bases: SegmentBases) {
         }
     }
     if let Some(selector) = bases.gs_user_selector {
-        switch::load_user_gs(selector);
+        switch::load_user_gs(top, selector);
     }
     if let Some(base) = bases.gs_user {
         // SAFETY: as above.

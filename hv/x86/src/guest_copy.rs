@@ -114,6 +114,12 @@ pub fn load_selectors(selectors: [u16; 4]) -> bool {
     unsafe { load_ds(ds) + load_es(es) + load_fs(fs) + load_gs(gs) == 0 }
 }
 
+/// Loads gs; gives whether it was good (a bad one becomes null).
+pub fn load_gs_selector(selector: u16) -> bool {
+    // SAFETY: as above.
+    unsafe { load_gs(selector.into()) == 0 }
+}
+
 /// The data selectors now.
 pub fn selectors() -> [u16; 4] {
     let (ds, es, fs, gs): (u16, u16, u16, u16);
