@@ -80,7 +80,7 @@ pub fn apply(top: &mut StackTop, effects: Effects) {
         fpu::set_task_switched(top.pv.flags & ferroxen_core::pv::TASK_SWITCHED != 0);
     }
     if let Some(bases) = effects.segment_bases() {
-        load_segment_bases(bases);
+        load_segment_bases(top, bases);
     }
     if (effects.has(Effect::REFRESH_INFO) || effects.has(Effect::UPDATE_TIME))
         && let Some((vcpu, _, _)) = switch::running()
@@ -101,7 +101,7 @@ pub fn apply(top: &mut StackTop, effects: Effects) {
     }
 }
 
-fn load_segment_bases(bases: SegmentBases) {
+fn load_segment_bases(top: &mut StackTop, bases: SegmentBases) {
     for (msr, base) in [(0xc000_0100, bases.fs), (0xc000_0101, bases.gs_kernel)] {
         if let Some(base) = base {
             // SAFETY: core checked that it is canonical; the hypervisor uses neither.
