@@ -115,6 +115,34 @@ impl SharedPage {
         }
     }
 
+    /// Copies `len` bytes of another frame, from its offset `source` on, to offset `dest` of this one, as far as both
+    /// frames go; gives how many. Where the two overlap, what is read may be what was written.
+    pub fn copy_bytes(&self, dest: usize, from: &SharedPage, source: usize, len: usize) -> usize {
+        let len = len.min(PAGE_SIZE.saturating_sub(dest)).min(PAGE_SIZE.saturating_sub(source));
+        if len == 0 {
+            return 0;
+        }
+        #[cfg(target_arch = "x86_64")]
+        {
+            let to = self.0.get().cast::<u8>().wrapping_add(dest);
+            let from = from.0.get().cast::<u8>().wrapping_add(source);
+            // SAFETY: `len` bytes inside both frames (above); the instructions read and write them whatever others do to
+            // them at the same time, and the direction flag is clear in Rust code.
+            unsafe {
+                core::arch::asm!(
+                    "rep movsq", "mov ecx, {rest:e}", "rep movsb",
+                    rest = in(reg) len % 8, inout("rcx") len / 8 => _, inout("rdi") to => _, inout("rsi") from => _,
+                    options(nostack, preserves_flags)
+                );
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        for at in 0..len {
+            self.store_u8(dest + at, from.load_u8(source + at));
+        }
+        len
+    }
+
     /// Copies out `buf.len()` bytes from `offset`, as far as the frame goes; gives how many.
     pub fn read(&self, offset: usize, buf: &mut [u8]) -> usize {
         let len = buf.len().min(PAGE_SIZE.saturating_sub(offset));
@@ -155,6 +183,23 @@ impl SharedPage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_copied_as_far_as_both_frames_go() {
+        let from = SharedPage::zeroed();
+        (0..PAGE_SIZE).for_each(|at| from.store_u8(at, (at % 251) as u8 + 1));
+        for (dest, source, len, copied) in
+            [(0, 0, 4096, 4096), (3, 8, 29, 29), (4090, 0, 100, 6), (0, 4095, 100, 1), (4096, 0, 8, 0), (5, 5, 0, 0)]
+        {
+            let to = SharedPage::zeroed();
+            assert_eq!(to.copy_bytes(dest, &from, source, len), copied);
+            for at in 0..PAGE_SIZE {
+                let inside = (dest..dest + copied).contains(&at);
+                let wanted = if inside { from.load_u8(source + at - dest) } else { 0 };
+                assert_eq!(to.load_u8(at), wanted, "{dest} {source} {len}: {at}");
+            }
+        }
+    }
 
     #[test]
     fn a_group_is_blank_until_one_of_its_own_words_is_not() {

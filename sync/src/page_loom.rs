@@ -84,6 +84,22 @@ impl SharedPage {
         &self.plain
     }
 
+    /// Words of what [`SharedPage::is_blank`] looks at.
+    pub const GROUP: usize = 16;
+
+    /// Whether a group of words that are not modelled is all zeroes.
+    pub fn is_blank(&self, group: usize) -> bool {
+        let at = group * Self::GROUP % WORDS;
+        self.plain[at..at + Self::GROUP].iter().all(|word| word.load(Ordering::Relaxed) == 0)
+    }
+
+    /// Copies bytes, each as a part of its word.
+    pub fn copy_bytes(&self, dest: usize, from: &SharedPage, source: usize, len: usize) -> usize {
+        let len = len.min(PAGE_SIZE.saturating_sub(dest)).min(PAGE_SIZE.saturating_sub(source));
+        (0..len).for_each(|at| self.store_u8(dest + at, from.load_u8(source + at)));
+        len
+    }
+
     /// Writes zeroes over what is not modelled.
     pub fn zero(&self) {
         self.plain.iter().for_each(|word| word.store(0, Ordering::Relaxed));

@@ -11,7 +11,7 @@ use crate::domain::{DomId, Domain};
 use crate::frame::{FrameRef, TypeRef};
 use crate::paging::{get_writable, put_writable};
 use crate::platform::Platform;
-use ferroxen_sync::{Shared, SharedPage};
+use ferroxen_sync::Shared;
 use xen_abi::grant_table::*;
 
 /// One end of a copy: a referenced frame and the part of it that may be used.
@@ -136,22 +136,9 @@ pub(super) fn copy<P: Platform>(ctx: &mut Ctx<'_, P>, op: &GnttabCopy) -> Result
     let inside = source.covers(op.source.offset, op.len) && dest.covers(op.dest.offset, op.len);
     if inside {
         let (from, to) = (ctx.hv.platform.page(source.frame.mfn()), ctx.hv.platform.page(dest.frame.mfn()));
-        move_bytes(from, op.source.offset.into(), to, op.dest.offset.into(), op.len.into());
+        to.copy_bytes(op.dest.offset.into(), from, op.source.offset.into(), op.len.into());
     }
     source.release(ctx);
     dest.release(ctx);
     if inside { Ok(()) } else { Err(Status::General.into()) }
-}
-
-fn move_bytes(from: &SharedPage, mut source: usize, to: &SharedPage, mut dest: usize, mut len: usize) {
-    let mut buffer = [0; 256];
-    while len != 0 {
-        let part = len.min(buffer.len());
-        let Some(bytes) = buffer.get_mut(..part) else { break };
-        from.read(source, bytes);
-        to.write(dest, bytes);
-        source += part;
-        dest += part;
-        len -= part;
-    }
 }
