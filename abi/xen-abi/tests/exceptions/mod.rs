@@ -35,3 +35,7 @@ pub fn reason(module: &str, name: &str) -> Option<&'static str> {
     };
     RULES.iter().find(|(m, rule, _)| (m.is_empty() || *m == module) && excuses(rule)).map(|r| r.1)
 }
+
+/// Constants that a later point release of 4.17 added: checked where the installed headers have them. Debian's archive
+/// serves 4.17.5 as well as 4.17.7.
+pub const LATER: &[&str] = &["XEN_X86_FEATURE_SRSO_US_NO", "XEN_X86_FEATURE_SRSO_MSR_FIX"];
