@@ -102,6 +102,12 @@ impl Effects {
         self.has(Effect::FLUSH_PAGE).then_some(self.page)
     }
 
+    /// The address to invalidate, if nothing else is to be done: what most hypercalls that leave something leave.
+    #[inline(always)]
+    pub fn only_page(&self) -> Option<Vaddr> {
+        (self.kinds == Effect::FLUSH_PAGE).then_some(self.page)
+    }
+
     /// Adds a local flush to what is to be done.
     #[inline]
     pub fn flush(&mut self, what: Flush) {

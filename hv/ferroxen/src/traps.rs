@@ -20,7 +20,9 @@ pub fn with_ctx<T>(top: &mut StackTop, f: impl FnOnce(&mut Ctx<'_, platform::Mac
     let cpu = CpuId(cpu.number as u16);
     let mut ctx = Ctx { hv: hv(), cpu, vcpu, dom, pv, effects: Effects::default() };
     let value = f(&mut ctx, regs);
-    if !ctx.effects.is_empty() {
+    if let Some(at) = ctx.effects.only_page() {
+        instructions::invlpg(at.0);
+    } else if !ctx.effects.is_empty() {
         let effects = ctx.effects;
         crate::work::apply(top, effects);
     }
