@@ -84,11 +84,13 @@ struct Guest {
     cpus: u32,
     /// Cases (`case=N`, a boot each) in which the domain must crash, and the hypervisor must not; 0: an ordinary guest.
     crashes: u32,
+    /// Whether `./x test` runs it without `--full`.
+    quick: bool,
 }
 
 impl Guest {
     /// The packages `guest-NAME` under `guests/` that have a binary. `[package.metadata.guest]` of the manifest has
-    /// `vcpus` (1 if it says nothing), `cpus` (as many) and `crashes`.
+    /// `vcpus` (1 if it says nothing), `cpus` (as many), `crashes` and `quick`.
     fn of(package: Package) -> Option<Self> {
         if package.room() != "guests" || !package.bins.contains(&package.name) {
             return None;
@@ -101,6 +103,7 @@ impl Guest {
             vcpus,
             cpus: number("cpus").unwrap_or(vcpus),
             crashes: number("crashes").unwrap_or(0),
+            quick: package.metadata["guest"]["quick"].as_bool().unwrap_or(true),
             package: package.name,
         })
     }
@@ -155,8 +158,9 @@ pub fn main(paths: &Paths, args: &GuestsArgs) -> Result<i32> {
 }
 
 /// Runs every test guest on our hypervisor, `built` before, as tests.
-pub fn test(paths: &Paths, built: Result<&Path, &String>, tally: &mut Tally) -> Result<()> {
-    let all = guests(paths)?;
+pub fn test(paths: &Paths, built: Result<&Path, &String>, full: bool, tally: &mut Tally) -> Result<()> {
+    let mut all = guests(paths)?;
+    all.retain(|guest| full || guest.quick);
     if all.is_empty() {
         return Ok(());
     }

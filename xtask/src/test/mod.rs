@@ -92,7 +92,7 @@ pub fn main(paths: &Paths, args: &TestArgs) -> Result<i32> {
         let ours = args.filter.is_none() || chosen.iter().any(|boot| boot.hypervisor == "ferroxen");
         let built = if ours { build::hypervisor(paths).map_err(|err| format!("{err:#}")) } else { Ok(PathBuf::new()) };
         if args.filter.is_none() {
-            guests::test(paths, built.as_deref(), &mut tally)?;
+            guests::test(paths, built.as_deref(), args.full, &mut tally)?;
         }
         run_boots(paths, &chosen, built.as_deref(), &mut tally)?;
     }
