@@ -6,7 +6,9 @@
 //! gives an old use up is done first here, for a run of neighbouring calls; then the first call that needs the new use
 //! flushes for all of them, because their old uses all ended before ([`crate::platform::Platform::tlb_stamp`]).
 //!
-//! The calls of a run commute but for errors: each is checked as always when its turn comes.
+//! A run takes frames into use as page tables (mappings that are not writable, pins) or gives them back (unpins, writable
+//! mappings), never both: a mapping that is written twice, or a table that is pinned and unpinned, ends as the guest asked.
+//! So the calls of a run commute but for errors: each is checked as always when its turn comes.
 
 use super::{HypercallResult, Stop};
 use crate::addr::{Mfn, Vaddr};
@@ -54,6 +56,14 @@ impl Call {
         short.then_some(Call::Table(op))
     }
 
+    /// Whether it belongs to taking page tables into use; else to giving them back.
+    fn makes_tables(&self) -> bool {
+        match self {
+            Call::Map { .. } => self.gives_up(),
+            Call::Table(op) => op.cmd == MMUEXT_PIN_L1_TABLE,
+        }
+    }
+
     /// Whether it only gives up the use of a frame.
     fn gives_up(&self) -> bool {
         match self {
@@ -97,8 +107,9 @@ pub(crate) fn run<P: Platform>(
     for slot in calls.iter_mut().take(usize::try_from(left).unwrap_or(RUN)) {
         if count != 0 {
             let Ok(entry) = ctx.read_at::<MulticallEntry>(list, count) else { break };
-            let Some(call) = Call::of(ctx, &entry) else { break };
-            *slot = call;
+            let next = Call::of(ctx, &entry).filter(|next| next.makes_tables() == call.makes_tables());
+            let Some(next) = next else { break };
+            *slot = next;
         }
         count = count.wrapping_add(1);
     }
