@@ -77,9 +77,12 @@ pub trait Platform: Sync + Sized + 'static {
     /// long operation stops at its next safe point and is continued later.
     fn preempt_pending(&self, cpu: CpuId) -> bool;
 
-    /// Makes `cpu` look at its pending work (run queue, events for the running vcpu) soon: sets its flag, then
-    /// interrupts it if it is another one.
+    /// Makes `cpu` ask the scheduler soon: sets its flag, then interrupts it if it is another one.
     fn kick(&self, cpu: CpuId);
+
+    /// Makes `cpu` look at the events of the vcpu that it runs soon. Its way back to a guest does that anyway: only
+    /// another CPU has to be interrupted.
+    fn check_events(&self, cpu: CpuId);
 
     /// Sends the control domain's bytes to the console's device as they are.
     fn console_write(&self, bytes: &[u8]);

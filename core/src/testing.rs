@@ -185,6 +185,10 @@ impl Platform for TestPlatform {
         self.kicks.lock().unwrap().push(cpu);
     }
 
+    fn check_events(&self, cpu: CpuId) {
+        self.kicks.lock().unwrap().push(cpu);
+    }
+
     fn console_write(&self, bytes: &[u8]) {
         self.console.lock().unwrap().extend(bytes);
     }

@@ -272,6 +272,8 @@ impl Platform for SimPlatform {
 
     fn kick(&self, _cpu: CpuId) {}
 
+    fn check_events(&self, _cpu: CpuId) {}
+
     fn console_write(&self, _bytes: &[u8]) {}
 
     fn log(&self, level: Level, text: core::fmt::Arguments<'_>) {

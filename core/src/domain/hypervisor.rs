@@ -3,7 +3,7 @@
 use super::{DomId, Domain, DomainTable, Vcpu};
 use crate::console::Console;
 use crate::cpu::CpuId;
-use crate::evtchn::{self, Notify};
+use crate::evtchn::{self, Notify, VcpuSet};
 use crate::frame::{FrameTable, Freed};
 use crate::hypercall::BuildInfo;
 use crate::memory::{Heap, Machine};
@@ -94,12 +94,14 @@ impl<P: Platform> Hypervisor<P> {
         if notify.vcpus.is_empty() {
             return;
         }
-        let Some(dom) = self.domains.get(notify.domid) else { return };
-        for id in notify.vcpus.iter() {
-            if let Some(vcpu) = dom.vcpu(id) {
-                self.wake(vcpu);
-            }
+        if let Some(dom) = self.domains.get(notify.domid) {
+            self.wake_all(&dom, notify.vcpus);
         }
+    }
+
+    /// [`Hypervisor::wake`] for some vcpus of a domain.
+    pub fn wake_all(&self, dom: &Domain<P>, vcpus: VcpuSet) {
+        vcpus.iter().filter_map(|id| dom.vcpu(id)).for_each(|vcpu| self.wake(vcpu));
     }
 
     /// Something happened for a vcpu (an event became pending): if it sleeps it wakes, if it runs elsewhere its CPU
@@ -109,6 +111,15 @@ impl<P: Platform> Hypervisor<P> {
         if before & sched::BLOCKED != 0 {
             self.enqueue(vcpu);
         } else if let Some(cpu) = vcpu.sched.running_on() {
+            self.platform.check_events(cpu);
+        }
+    }
+
+    /// Lets an NMI wait for the vcpu and wakes it. Where it runs, the way back to the guest takes no notice of NMIs alone.
+    pub fn send_nmi(&self, vcpu: &Shared<Vcpu<P>>) {
+        vcpu.pending_nmi.store(true, Ordering::Release);
+        self.wake(vcpu);
+        if let Some(cpu) = vcpu.sched.running_on() {
             self.platform.kick(cpu);
         }
     }

@@ -29,7 +29,7 @@ pub(super) fn of<P: Platform>(hv: &Hypervisor<P>, dom: &Domain<P>) -> XenDomctlG
         if state & BLOCKED != 0 {
             blocked = blocked.saturating_add(1);
         }
-        if vcpu.sched.running_on().is_some() {
+        if vcpu.sched.running() {
             flags |= XEN_DOMINF_running;
         }
     }

@@ -7,7 +7,6 @@ use crate::domain::Domain;
 use crate::hypercall::Stop;
 use crate::platform::Platform;
 use crate::sched::{BLOCKED, UP};
-use core::sync::atomic::Ordering;
 use xen_abi::Errno;
 use xen_abi::domctl::*;
 use xen_abi::member;
@@ -25,7 +24,7 @@ pub(super) fn info<P: Platform>(ctx: &Ctx<'_, P>, dom: &Domain<P>, op: &mut XenD
     let spent = vcpu.runstate.snapshot(ctx.platform().now()).time;
     arg.online = u8::from(state & UP != 0);
     arg.blocked = u8::from(state & BLOCKED != 0);
-    arg.running = u8::from(running.is_some());
+    arg.running = u8::from(vcpu.sched.running());
     arg.cpu_time = spent.get(RUNSTATE_running as usize).copied().unwrap_or(0);
     arg.cpu = running.unwrap_or(vcpu.sched.last_cpu()).0.into();
     member::put(&mut op.u, &arg);
@@ -134,7 +133,6 @@ pub(super) fn trigger<P: Platform>(ctx: &Ctx<'_, P>, dom: &Domain<P>, arg: &XenD
         return Err(Errno::ENOSYS);
     }
     let vcpu = dom.vcpu(arg.vcpu).ok_or(if arg.vcpu < dom.max_vcpus { Errno::ESRCH } else { Errno::EINVAL })?;
-    vcpu.pending_nmi.store(true, Ordering::Release);
-    ctx.hv.wake(vcpu);
+    ctx.hv.send_nmi(vcpu);
     Ok(())
 }

@@ -6,7 +6,6 @@ use super::close::close;
 use super::fifo::control::{Held, expand_array, init_control};
 use super::notify::Notify;
 use super::reset::{Progress, reset};
-use super::send::send;
 use super::status::status;
 use crate::access;
 use crate::addr::{Mfn, Vaddr};
@@ -91,7 +90,7 @@ fn give_back<P: Platform, T: zerocopy::IntoBytes + zerocopy::Immutable>(
     })
 }
 
-/// `event_channel_op(cmd, arg)`.
+/// `event_channel_op(cmd, arg)`, but for EVTCHNOP_send, which the dispatcher makes by a short way.
 pub fn event_channel_op<P: Platform>(ctx: &mut Ctx<'_, P>, cmd: u32, arg: Vaddr) -> Result<Outcome, Stop> {
     let (hv, own) = (ctx.hv, ctx.dom);
     match cmd {
@@ -130,10 +129,6 @@ pub fn event_channel_op<P: Platform>(ctx: &mut Ctx<'_, P>, cmd: u32, arg: Vaddr)
         EVTCHNOP_close => {
             let op: EvtchnClose = ctx.read(arg)?;
             return Ok(Outcome { pirq: close(hv, own, op.port)?, ..Outcome::default() });
-        }
-        EVTCHNOP_send => {
-            let op: EvtchnSend = ctx.read(arg)?;
-            return Ok(send(hv, own, op.port)?.into());
         }
         EVTCHNOP_status => {
             let mut op: EvtchnStatus = ctx.read(arg)?;

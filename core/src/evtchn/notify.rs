@@ -34,7 +34,12 @@ impl VcpuSet {
     }
     /// The vcpus' numbers, ascending.
     pub fn iter(self) -> impl Iterator<Item = u32> {
-        (0..u128::BITS).filter(move |&vcpu| self.has(vcpu))
+        let mut left = self.0;
+        core::iter::from_fn(move || {
+            let vcpu = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            (vcpu < u128::BITS).then_some(vcpu)
+        })
     }
 }
 

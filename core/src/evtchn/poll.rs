@@ -36,7 +36,11 @@ pub fn is_pending<P: Platform>(hv: &Hypervisor<P>, dom: &Domain<P>, number: u32)
 /// The vcpus that poll this port; they poll no more.
 pub(super) fn wake<P: Platform>(dom: &Domain<P>, number: u32) -> VcpuSet {
     let mut told = VcpuSet::EMPTY;
-    for id in dom.events.polling().iter() {
+    let polling = dom.events.polling();
+    if polling.is_empty() {
+        return told;
+    }
+    for id in polling.iter() {
         let polled = dom.vcpu(id).map(|vcpu| vcpu.events.polled.load(Ordering::SeqCst));
         if matches!(polled, Some(port) if port == number || port == POLL_ANY) && dom.events.set_polling(id, false) {
             told = told.union(VcpuSet::one(id));

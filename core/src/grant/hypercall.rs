@@ -17,7 +17,7 @@ use xen_abi::grant_table::*;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Mappings that are undone with one flush.
-const UNMAP_BATCH: u64 = 32;
+const UNMAP_BATCH: usize = 32;
 
 /// An array of requests in the guest, and how far it has been done.
 struct Requests {
@@ -214,47 +214,64 @@ fn unmap_all<P: Platform, T: FromBytes + IntoBytes + Immutable>(
         if first != 0 && ctx.preempt_pending() {
             return Err(all.again(first, size_of::<T>()));
         }
-        let mut results = [const { None }; UNMAP_BATCH as usize];
-        let mut ended = Ok(());
-        let mut done = first;
-        for slot in results.iter_mut().take(usize::try_from(all.count - first).unwrap_or(usize::MAX)) {
-            let begun = match ctx.read_at::<T>(all.base, done) {
-                Ok(op) => unmap::begin(ctx, request(&op)),
-                Err(stop) => {
-                    ended = Err(stop);
-                    break;
-                }
-            };
-            match begun {
-                Err(Failure::Interrupted) => {
-                    ended = Err(all.again(done, size_of::<T>()));
-                    break;
-                }
-                Err(Failure::Status(status)) => *slot = Some(Err(status)),
-                Ok(undone) => *slot = Some(Ok(undone)),
-            }
-            done += 1;
-        }
-        if results.iter().flatten().any(|result| matches!(result, Ok(undone) if undone.needs_flush())) {
-            settle(ctx, false);
-        }
-        let codes = results.map(|result| {
-            result.map(|result: Result<unmap::Undone, Status>| {
-                let code = code(&result);
-                if let Ok(undone) = result {
-                    unmap::finish(ctx, undone);
-                }
-                code
-            })
-        });
-        // The guest is told last: whatever it can or cannot read, what was begun is finished.
-        for (at, code) in (first..).zip(codes.into_iter().flatten()) {
-            let mut op: T = ctx.read_at(all.base, at)?;
-            set(&mut op, code);
-            ctx.write_at(all.base, at, &op)?;
-        }
-        ended?;
-        first = done;
+        // One alone is frequent, and needs no room for others.
+        first = match all.count - first {
+            1 => unmap_some::<1, P, T>(ctx, all, first, &request, &set)?,
+            _ => unmap_some::<UNMAP_BATCH, P, T>(ctx, all, first, &request, &set)?,
+        };
     }
     Ok(0)
+}
+
+/// Undoes up to `N` mappings from request `first` on, with one flush; gives the request to go on with.
+fn unmap_some<const N: usize, P: Platform, T: FromBytes + IntoBytes + Immutable>(
+    ctx: &mut Ctx<'_, P>,
+    all: &Requests,
+    first: u64,
+    request: &impl Fn(&T) -> Request,
+    set: &impl Fn(&mut T, i16),
+) -> Result<u64, Stop> {
+    let mut results: [Option<Result<unmap::Undone, Status>>; N] = [const { None }; N];
+    let mut ended = Ok(());
+    let mut done = first;
+    let mut flush = false;
+    for slot in results.iter_mut().take(usize::try_from(all.count - first).unwrap_or(usize::MAX)) {
+        let begun = match ctx.read_at::<T>(all.base, done) {
+            Ok(op) => unmap::begin(ctx, request(&op)),
+            Err(stop) => {
+                ended = Err(stop);
+                break;
+            }
+        };
+        *slot = match begun {
+            Err(Failure::Interrupted) => {
+                ended = Err(all.again(done, size_of::<T>()));
+                break;
+            }
+            Err(Failure::Status(status)) => Some(Err(status)),
+            Ok(undone) => {
+                flush |= undone.needs_flush();
+                Some(Ok(undone))
+            }
+        };
+        done += 1;
+    }
+    if flush {
+        settle(ctx, false);
+    }
+    let mut codes = [GNTST_okay; N];
+    for (code, result) in codes.iter_mut().zip(results.into_iter().map_while(|result| result)) {
+        match result {
+            Ok(undone) => unmap::finish(ctx, undone),
+            Err(status) => *code = status.code(),
+        }
+    }
+    // The guest is told last: whatever it can or cannot read, what was begun is finished.
+    for (at, code) in (first..done).zip(codes) {
+        let mut op: T = ctx.read_at(all.base, at)?;
+        set(&mut op, code);
+        ctx.write_at(all.base, at, &op)?;
+    }
+    ended?;
+    Ok(done)
 }

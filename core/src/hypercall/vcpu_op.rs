@@ -136,8 +136,7 @@ pub fn vcpu_op<P: Platform>(ctx: &mut Ctx<'_, P>, cmd: u32, id: u32, arg: Vaddr)
             Err(Errno::EINVAL.into())
         }
         VCPUOP_send_nmi => {
-            target.pending_nmi.store(true, Ordering::Release);
-            ctx.hv.wake(target);
+            ctx.hv.send_nmi(target);
             Ok(0)
         }
         _ => Err(Errno::ENOSYS.into()),

@@ -38,12 +38,15 @@ impl<P: Platform> Default for Fair<P> {
 impl<P: Platform> State<P> {
     /// Queues a runnable vcpu that is neither queued nor running. Room was reserved when it was created.
     fn enqueue(&mut self, vcpu: &Shared<Vcpu<P>>) {
-        let used = &vcpu.sched.used;
-        let least = self.floor.saturating_sub(SLICE);
-        used.fetch_max(least, Ordering::Relaxed);
+        self.limit_credit(vcpu);
         if self.queue.len() < self.queue.capacity() {
             self.queue.push(vcpu.clone());
         }
+    }
+
+    /// One that slept comes back with at most one slice of credit.
+    fn limit_credit(&self, vcpu: &Vcpu<P>) {
+        vcpu.sched.used.fetch_max(self.floor.saturating_sub(SLICE), Ordering::Relaxed);
     }
 
     fn queued(&self, vcpu: &Shared<Vcpu<P>>) -> bool {
@@ -59,6 +62,7 @@ impl<P: Platform> State<P> {
 }
 
 fn charge<P: Platform>(vcpu: &Vcpu<P>, now: u64) {
+    // Nothing while it waited: that is in the future.
     let since = vcpu.sched.since.swap(now, Ordering::Relaxed);
     vcpu.sched.used.fetch_add(now.saturating_sub(since), Ordering::Relaxed);
 }
@@ -88,8 +92,14 @@ impl<P: Platform> Scheduler<P> for Fair<P> {
 
     fn wake(&self, vcpu: &Shared<Vcpu<P>>, now: u64) -> Option<CpuId> {
         let mut state = self.0.lock();
-        if vcpu.sched.running_on().is_some() || state.queued(vcpu) || !vcpu.sched.runnable() {
+        if state.queued(vcpu) || !vcpu.sched.runnable() {
             return None;
+        }
+        if let Some(cpu) = vcpu.sched.running_on() {
+            // Either that CPU is about to ask, or it sleeps with the vcpu loaded.
+            let sleeps = state.idle.has(cpu);
+            state.idle.clear(cpu);
+            return sleeps.then_some(cpu);
         }
         state.enqueue(vcpu);
         let last = vcpu.sched.last_cpu();
@@ -113,7 +123,9 @@ impl<P: Platform> Scheduler<P> for Fair<P> {
         state.queue.retain(|vcpu| vcpu.sched.runnable());
         if let Some(vcpu) = current {
             charge(vcpu, now);
+            state.limit_credit(vcpu);
         }
+        let loaded = current;
         let current = current.filter(|vcpu| vcpu.sched.runnable() && vcpu.sched.may_run_on(cpu));
         let least = state.least(Some(cpu));
         let chosen = match (current, least) {
@@ -126,6 +138,9 @@ impl<P: Platform> Scheduler<P> for Fair<P> {
             (_, Some((at, _))) => state.queue.swap_remove(at),
             (None, None) => {
                 state.idle.set(cpu);
+                if let Some(vcpu) = loaded {
+                    vcpu.sched.since.store(u64::MAX, Ordering::Relaxed);
+                }
                 return Decision { vcpu: None, until: u64::MAX };
             }
         };
@@ -226,12 +241,51 @@ mod tests {
         let running = sched.decide(CpuId(0), None, 0).vcpu.unwrap();
         vcpu.sched.set(BLOCKED);
         assert!(sched.decide(CpuId(0), Some(&running), 1).vcpu.is_none());
-        // The event arrives now: the vcpu still counts as running here.
+        // The event arrives now: the vcpu still counts as running here, and the CPU is told to ask again.
         vcpu.sched.clear(BLOCKED);
-        assert_eq!(sched.wake(&vcpu, 2), None);
+        assert_eq!(sched.wake(&vcpu, 2), Some(CpuId(0)));
         sched.saved(CpuId(0), &running, 3);
         // The caller asks again before it sleeps.
         assert!(sched.decide(CpuId(0), None, 4).vcpu.is_some());
+    }
+
+    #[test]
+    fn a_vcpu_that_waits_goes_on_where_it_is_loaded_and_pays_for_no_sleep() {
+        let sched = Fair::<TestPlatform>::default();
+        (0..2).for_each(|cpu| sched.add_cpu(CpuId(cpu)));
+        let [sleeper, other] = [vcpu(&sched, 0), vcpu(&sched, 1)];
+        sched.wake(&sleeper, 0);
+        sched.wake(&other, 0);
+        assert!(Shared::same(&sched.decide(CpuId(1), None, 0).vcpu.unwrap(), &sleeper));
+        assert!(Shared::same(&sched.decide(CpuId(0), None, 0).vcpu.unwrap(), &other));
+        sleeper.sched.set(BLOCKED);
+        assert!(sched.decide(CpuId(1), Some(&sleeper), 5 * SLICE).vcpu.is_none());
+        assert!(sleeper.sched.waits() && !sleeper.sched.running());
+        assert!(Shared::same(&sched.decide(CpuId(0), Some(&other), 100 * SLICE).vcpu.unwrap(), &other));
+        sleeper.sched.clear(BLOCKED);
+        // CPU 1 sleeps with it loaded: it is the one to wake, once.
+        assert_eq!((sched.wake(&sleeper, 100 * SLICE), sched.wake(&sleeper, 100 * SLICE)), (Some(CpuId(1)), None));
+        assert!(Shared::same(&sched.decide(CpuId(1), Some(&sleeper), 100 * SLICE).vcpu.unwrap(), &sleeper));
+        // Its 95 slices of sleep are neither charged nor a credit beyond one slice.
+        assert_eq!(sleeper.sched.used.load(Ordering::Relaxed), 99 * SLICE);
+    }
+
+    #[test]
+    fn a_vcpu_that_waits_makes_room_for_another_and_may_run_elsewhere_then() {
+        let sched = Fair::<TestPlatform>::default();
+        sched.add_cpu(CpuId(0));
+        let [sleeper, other] = [vcpu(&sched, 0), vcpu(&sched, 1)];
+        sched.wake(&sleeper, 0);
+        let loaded = sched.decide(CpuId(0), None, 0).vcpu.unwrap();
+        sleeper.sched.set(BLOCKED);
+        assert!(sched.decide(CpuId(0), Some(&loaded), 1).vcpu.is_none());
+        assert_eq!(sched.wake(&other, 2), Some(CpuId(0)));
+        assert!(Shared::same(&sched.decide(CpuId(0), Some(&loaded), 2).vcpu.unwrap(), &other));
+        // Woken before it is saved: nobody needs to be told, it is queued when it is.
+        sleeper.sched.clear(BLOCKED);
+        assert_eq!(sched.wake(&sleeper, 3), None);
+        sched.saved(CpuId(0), &loaded, 3);
+        assert_eq!((sleeper.sched.running_on(), sched.0.lock().queue.len()), (None, 1));
     }
 
     #[test]

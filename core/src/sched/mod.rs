@@ -29,7 +29,7 @@ pub struct VcpuSched {
     last: AtomicU32,
     /// Fair share used, in weighted nanoseconds.
     pub(super) used: AtomicU64,
-    /// When it was put on its CPU.
+    /// From when on its use is to be charged; `u64::MAX` while it waits.
     pub(super) since: AtomicU64,
     /// CPUs where it may run; empty: all.
     pub hard: AtomicCpuMask,
@@ -53,26 +53,39 @@ impl Default for VcpuSched {
 
 impl VcpuSched {
     /// UP and its neighbours.
+    #[inline]
     pub fn flags(&self) -> u32 {
         self.flags.load(Ordering::SeqCst)
     }
     /// Sets flags; gives those from before.
+    #[inline]
     pub fn set(&self, flags: u32) -> u32 {
         self.flags.fetch_or(flags, Ordering::SeqCst)
     }
     /// Clears flags; gives those from before.
+    #[inline]
     pub fn clear(&self, flags: u32) -> u32 {
         self.flags.fetch_and(!flags, Ordering::SeqCst)
     }
     /// Whether it could run if a CPU were free.
+    #[inline]
     pub fn runnable(&self) -> bool {
         self.flags() & (UP | BLOCKED | PAUSED) == UP
+    }
+    /// Whether it runs. One that waits may still be loaded on a CPU ([`VcpuSched::running_on`]).
+    pub fn running(&self) -> bool {
+        self.running_on().is_some() && self.flags() & BLOCKED == 0
+    }
+    /// Whether it waits for nothing but an event.
+    pub fn waits(&self) -> bool {
+        self.flags() & (UP | BLOCKED | PAUSED) == UP | BLOCKED
     }
     /// Whether this CPU may run it.
     pub fn may_run_on(&self, cpu: CpuId) -> bool {
         self.hard.load_or_all().has(cpu)
     }
-    /// The CPU that runs it now.
+    /// The CPU that runs it now, or that has nothing else to run while it waits.
+    #[inline]
     pub fn running_on(&self) -> Option<CpuId> {
         let raw = self.running_on.load(Ordering::SeqCst);
         raw.checked_sub(1).and_then(|cpu| u16::try_from(cpu).ok()).map(CpuId)
@@ -113,8 +126,9 @@ pub trait Scheduler<P: Platform>: Sync {
     fn release(&self, vcpus: usize);
     /// The vcpu became runnable (its flags were changed before): gives the CPU that is to decide anew.
     fn wake(&self, vcpu: &Shared<Vcpu<P>>, now: u64) -> Option<CpuId>;
-    /// `cpu` asks what to run; `current` is what it ran so far. If the answer is another vcpu, the caller saves
-    /// `current` and then says [`Scheduler::saved`].
+    /// `cpu` asks what to run; `current` is what it ran so far, or what it still has loaded. If the answer is another vcpu,
+    /// the caller saves `current` and then says [`Scheduler::saved`]. If it is none, the caller may leave `current` loaded
+    /// as long as it only waits: when it wakes, it is this CPU's to go on with.
     fn decide(&self, cpu: CpuId, current: Option<&Shared<Vcpu<P>>>, now: u64) -> Decision<P>;
     /// The state of a vcpu that `cpu` stopped running is saved: another CPU may take it. Gives a CPU to kick.
     fn saved(&self, cpu: CpuId, vcpu: &Shared<Vcpu<P>>, now: u64) -> Option<CpuId>;

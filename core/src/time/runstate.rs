@@ -35,9 +35,12 @@ pub struct VcpuRunState {
 }
 
 impl VcpuRunState {
-    /// The vcpu changes its state.
-    pub fn change(&self, to: RunState, now: u64) {
+    /// The vcpu changes its state; gives whether it was in another.
+    pub fn change(&self, to: RunState, now: u64) -> bool {
         let mut account = self.account.lock();
+        if account.state == to {
+            return false;
+        }
         let spent = now.saturating_sub(account.entered);
         let state = account.state as usize;
         if let Some(time) = account.times.get_mut(state) {
@@ -45,6 +48,7 @@ impl VcpuRunState {
         }
         account.state = to;
         account.entered = account.entered.max(now);
+        true
     }
 
     /// The account at `now`.

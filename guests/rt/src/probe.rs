@@ -315,10 +315,10 @@ pub fn divide_by_zero() -> Result<(), Trap> {
 /// Calls code at an address with values in RDI and RAX, as [`call`].
 pub fn call_with(at: u64, rdi: u64, rax: u64) -> Result<(), Trap> {
     trap::expect_jump_fault(at);
-    // SAFETY: the caller put code there that returns and changes no register but RAX, or expects the fault.
+    // SAFETY: the caller put code there that returns and changes no register but RAX and RDI, or expects the fault.
     let result = unsafe {
         let status: u64;
-        asm!("xor r12d, r12d", "call rsi", lateout("r12") status, in("rsi") at, in("rdi") rdi, inout("rax") rax => _);
+        asm!("xor r12d, r12d", "call rsi", lateout("r12") status, in("rsi") at, inout("rdi") rdi => _, inout("rax") rax => _);
         outcome(status)
     };
     trap::expect_jump_fault(0);

@@ -308,11 +308,12 @@ fn xsa_411_copies(report: &mut Report, rival: &Rival, table: &TableV1) {
 fn code_rival() {
     let at = A.load(Ordering::Relaxed);
     let _ = probe::write(at, B.load(Ordering::Relaxed));
-    let _ = probe::write(at, MOV);
+    let _ = probe::write(at, STOS);
 }
 
-/// MOV [RDI], RAX; RET.
-const MOV: u64 = 0xc3_07_89_48;
+/// STOSQ; RET, with a prefix that means nothing. An instruction may be fetched in pieces while it changes: what takes its
+/// place differs in one byte only, so that each is one or the other.
+const STOS: u64 = 0xc3_ab_48_66;
 
 /// XSA-202: the other vcpu changes an instruction between its fault and its emulation, to one that clears IF.
 fn xsa_202_changing_instruction(report: &mut Report, rival: &Rival) {
@@ -321,12 +322,11 @@ fn xsa_202_changing_instruction(report: &mut Report, rival: &Rival) {
     let (table, code) = (Page::new(), Page::new());
     report.result("read-only", table.make_read_only(), 0);
     report.result("a table", table.pin(1), 0);
-    code.write(0, MOV);
+    code.write(0, STOS);
     report.result("code", hypercall::update_va_mapping(code.va(), code.mfn() << 12 | KERNEL_RW, UVMF_INVLPG), 0);
     A.store(code.va(), Ordering::SeqCst);
-    // CLI, STI, nothing, each of three bytes like the store: what follows is RET, whichever of them was fetched. POPF of what
-    // is on the stack would take the test with it.
-    for other in [0xc3_fa_66_66, 0xc3_fb_66_66, 0xc3_90_66_66] {
+    // CLI, STI, nothing. POPF of what is on the stack would take the test with it.
+    for other in [0xc3_fa_48_66, 0xc3_fb_48_66, 0xc3_90_48_66] {
         B.store(other, Ordering::SeqCst);
         rival.turn_to(code_rival);
         let end = time::now() + ROUND / 3;
@@ -334,7 +334,7 @@ fn xsa_202_changing_instruction(report: &mut Report, rival: &Rival) {
             let _ = probe::call_with(code.va(), table.va() + 64, 0);
         }
         rival.turn_to(rest);
-        code.write(0, MOV);
+        code.write(0, STOS);
         // Were interrupts off, the timer of the hypervisor would not come, and this would never end.
         let now = time::now();
         report.result("time goes on", hypercall::poll(&[], now + 1_000_000), 0);

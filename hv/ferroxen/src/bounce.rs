@@ -6,7 +6,7 @@
 use crate::machine::hv;
 use crate::percpu::{self, Counter};
 use crate::{error, machine, switch};
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU8, Ordering};
 use ferroxen_core::Platform;
 use ferroxen_core::addr::Vaddr;
 use ferroxen_core::pv::{self, FAILSAFE_MASKS_EVENTS};
@@ -31,67 +31,56 @@ pub struct Target {
     pub error: Option<u32>,
 }
 
-fn set_mask(top: &StackTop, masked: bool) -> bool {
-    let info = top.pv.vcpu_info;
-    let page = hv().platform.page(info.mfn());
-    let at = info.offset() + 1;
-    let before = page.load_u8(at) != 0;
-    if masked != before {
-        page.store_u8(at, masked.into());
-    }
-    before
+/// The first two bytes of the running vcpu's `struct vcpu_info`: evtchn_upcall_pending and evtchn_upcall_mask.
+#[inline(always)]
+pub fn upcall(top: &StackTop) -> &[AtomicU8; 2] {
+    // SAFETY: `info` is the mapped `struct vcpu_info` of what runs here (`NO_INFO` without one), in a frame that is held.
+    unsafe { &*(top.cpu.info as *const [AtomicU8; 2]) }
 }
 
-/// Reads the event mask.
-fn masked(top: &StackTop) -> bool {
-    let info = top.pv.vcpu_info;
-    hv().platform.page(info.mfn()).load_u8(info.offset() + 1) != 0
+/// Sets the event mask; a page that has it already is not written.
+fn set_mask(top: &StackTop, masked: bool) {
+    let [_, mask] = upcall(top);
+    if (mask.load(Ordering::Relaxed) != 0) != masked {
+        mask.store(masked.into(), Ordering::Relaxed);
+    }
 }
 
 /// Builds the frame and goes to the handler. Crashes the domain if its stack cannot be written.
 pub fn bounce(top: &mut StackTop, target: Target) {
-    push_frame(top, target, None);
+    let (sp, [rcx, r11, rip, cs, rflags, rsp, ss]) = interrupted(top);
+    match target.error {
+        None => go(top, target, sp, &[rcx, r11, rip, cs, rflags, rsp, ss]),
+        Some(error) => go(top, target, sp, &[rcx, r11, error.into(), rip, cs, rflags, rsp, ss]),
+    }
 }
 
-fn push_frame(top: &mut StackTop, target: Target, extra: Option<[u64; 4]>) {
+/// Enters the kernel's mode. Where its stack goes on, and what every frame has of the interrupted state.
+#[inline(always)]
+fn interrupted(top: &mut StackTop) -> (u64, [u64; 7]) {
     let from_kernel = top.pv.in_kernel();
-    let sp = if from_kernel {
-        top.regs.rsp
-    } else {
+    if !from_kernel {
         switch::toggle_mode(&mut top.pv);
-        top.pv.kernel_sp
-    } & !15;
-    let was_masked = masked(top);
+    }
+    let sp = if from_kernel { top.regs.rsp } else { top.pv.kernel_sp } & !15;
+    let was_masked = upcall(top)[1].load(Ordering::Relaxed) != 0;
     let regs = &top.regs;
     let mut flags = regs.rflags & !(3 << 12) & !IF;
     if !was_masked {
         flags |= IF;
     }
-    if vm_assist_architectural_iopl() {
+    if architectural_iopl(top) {
         flags |= u64::from(top.pv.iopl) << 12;
     }
     let cs = (if from_kernel { regs.cs & 0xfffc } else { regs.cs & 0xffff }) | u64::from(was_masked) << 32;
-    let mut frame = [0u64; 12];
-    let mut len = 0;
-    let mut push = |value: u64| {
-        frame[len] = value;
-        len += 1;
-    };
-    push(regs.rcx);
-    push(regs.r11);
-    for value in extra.into_iter().flatten() {
-        push(value);
-    }
-    if let Some(error) = target.error {
-        push(error.into());
-    }
-    push(regs.rip);
-    push(cs);
-    push(flags);
-    push(regs.rsp);
-    push(regs.ss & 0xffff);
-    let at = sp.wrapping_sub(len as u64 * 8);
-    if hv().platform.copy_to_guest(percpu::this(), Vaddr(at), frame[..len].as_bytes()).is_err() {
+    (sp, [regs.rcx, regs.r11, regs.rip, cs, flags, regs.rsp, regs.ss & 0xffff])
+}
+
+/// Puts the frame below `sp`, on the kernel's stack, and goes to its handler.
+#[inline(always)]
+fn go<const N: usize>(top: &mut StackTop, target: Target, sp: u64, frame: &[u64; N]) {
+    let at = sp.wrapping_sub(size_of_val(frame) as u64);
+    if hv().platform.copy_to_guest(percpu::this(), Vaddr(at), frame.as_bytes()).is_err() {
         crash(top, format_args!("the frame for its handler {:#x} cannot be written at {at:#x}", target.address));
         return;
     }
@@ -107,10 +96,11 @@ fn push_frame(top: &mut StackTop, target: Target, extra: Option<[u64; 4]>) {
     regs.entry_vector = 0;
 }
 
-fn vm_assist_architectural_iopl() -> bool {
-    switch::running().is_some_and(|(_, domain, _)| {
-        domain.vm_assist.load(Ordering::Relaxed) & 1 << xen_abi::xen::VMASST_TYPE_architectural_iopl != 0
-    })
+/// VMASST_TYPE_architectural_iopl: the guest sees its IOPL in its flags.
+fn architectural_iopl(top: &StackTop) -> bool {
+    // SAFETY: `switch::enter` sets it to the running domain's word, and nothing is bounced without one.
+    let assists = unsafe { &*top.cpu.vm_assist };
+    assists.load(Ordering::Relaxed) & 1 << xen_abi::xen::VMASST_TYPE_architectural_iopl != 0
 }
 
 /// Gives an exception to the guest, as its trap table says.
@@ -170,7 +160,10 @@ pub fn failsafe(top: &mut StackTop, wanted: [u16; 4]) {
         return;
     }
     let masks_events = top.pv.flags & FAILSAFE_MASKS_EVENTS != 0;
-    push_frame(top, Target { address, selector: RING3_CS64, masks_events, error: None }, Some(wanted.map(u64::from)));
+    let [ds, es, fs, gs] = wanted.map(u64::from);
+    let (sp, [rcx, r11, rip, cs, rflags, rsp, ss]) = interrupted(top);
+    let target = Target { address, selector: RING3_CS64, masks_events, error: None };
+    go(top, target, sp, &[rcx, r11, ds, es, fs, gs, rip, cs, rflags, rsp, ss]);
 }
 
 /// A system call of the guest's user mode.
@@ -281,7 +274,7 @@ pub fn iret(top: &mut StackTop) -> Result<(), ()> {
         regs.r11 = r11;
     }
     regs.entry_vector = 0;
-    if vm_assist_architectural_iopl() {
+    if architectural_iopl(top) {
         top.pv.iopl = (rflags >> 12 & 3) as u32;
     }
     top.pv.flags &= !pv::NMI_MASKED;

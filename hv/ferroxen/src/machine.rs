@@ -43,7 +43,8 @@ static SERIAL_IS_OURS: AtomicBool = AtomicBool::new(false);
 /// Bytes of RAM above the first MiB, of the frame table, of the machine-to-physical table.
 static MEMORY: Once<[u64; 3]> = Once::new();
 static GDT_PAGES: [AtomicPtr<u64>; MAX_CPUS] = [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_CPUS];
-static NO_INFO: AtomicU64 = AtomicU64::new(0);
+/// What a CPU that runs no vcpu sees in place of `struct vcpu_info`: no event.
+pub static NO_INFO: AtomicU64 = AtomicU64::new(0);
 
 /// All state of the hypervisor.
 #[inline(always)]

@@ -54,15 +54,19 @@ pub fn set_up() {
     UP.store(true, Ordering::Relaxed);
 }
 
+/// This CPU's stack top; `None` while the boot CPU is on its boot stack.
+#[inline(always)]
+fn here() -> Option<*mut StackTop> {
+    let top = entry::top();
+    let in_an_area = (top as u64).wrapping_sub(layout::CPU_AREA) < layout::MMIO_START - layout::CPU_AREA;
+    in_an_area.then_some(top)
+}
+
 /// This CPU's number; 0 while the boot CPU is on its boot stack.
 #[inline]
 pub fn number() -> u16 {
-    let top = entry::top();
-    if (top as u64) < layout::CPU_AREA || (top as u64) >= layout::MMIO_START {
-        return 0;
-    }
     // SAFETY: in a CPU's area, the top of the block is its StackTop.
-    unsafe { (*top).cpu.number as u16 }
+    here().map_or(0, |top| unsafe { (*top).cpu.number as u16 })
 }
 
 /// This CPU.
@@ -84,11 +88,17 @@ pub fn mark(cpu: CpuId, bits: u64) {
     }
 }
 
-/// Work that waits on this CPU.
+/// Whether something more urgent than a guest's long operation waits here: work other than its own effects, or an event
+/// that the running vcpu wants to be told of.
 #[inline(always)]
-pub fn pending_here() -> u64 {
-    // SAFETY: this CPU's own stack top; only the atomic is touched.
-    unsafe { (*entry::top()).cpu.pending.load(Ordering::Relaxed) }
+pub fn urgent_here() -> bool {
+    let Some(top) = here() else { return false };
+    // SAFETY: this CPU's own stack top, of which an atomic is read. `info` is the mapped `struct vcpu_info` of what runs here
+    // (`NO_INFO` without one), which may change at any time.
+    let (pending, events) =
+        unsafe { ((*top).cpu.pending.load(Ordering::Relaxed), ((*top).cpu.info as *const u16).read_volatile()) };
+    // evtchn_upcall_pending in the lower byte, evtchn_upcall_mask above.
+    pending & !work::EFFECTS != 0 || matches!(events, 1..=0xff)
 }
 
 /// Work that waits on a CPU.

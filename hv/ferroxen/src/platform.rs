@@ -156,11 +156,15 @@ impl Platform for Machine {
     #[inline(always)]
     fn preempt_pending(&self, cpu: CpuId) -> bool {
         debug_assert_eq!(cpu, percpu::this());
-        percpu::pending_here() & !work::EFFECTS != 0
+        percpu::urgent_here()
     }
 
     fn kick(&self, cpu: CpuId) {
         percpu::mark(cpu, work::SCHEDULE);
+        self.check_events(cpu);
+    }
+
+    fn check_events(&self, cpu: CpuId) {
         if cpu != percpu::this() && CPUS[usize::from(cpu.0)].online.load(Ordering::Relaxed) {
             apic::send(remote(cpu).apic_id.load(Ordering::Relaxed), apic::VECTOR_KICK.into());
         }

@@ -67,7 +67,8 @@ pub fn current_for_panic() -> Option<(u16, u32)> {
     running().map(|(vcpu, _, _)| (vcpu.domid.0, vcpu.id))
 }
 
-/// Asks the scheduler and does what it says. Returns with a vcpu on this CPU; waits as long as there is none.
+/// Asks the scheduler and does what it says. Returns with a vcpu on this CPU; waits as long as there is none. One that only
+/// waits for an event stays loaded meanwhile: mostly it is also the next, and neither is saved nor flushes anything then.
 pub fn schedule(top: &mut StackTop) {
     let cpu = percpu::this();
     loop {
@@ -77,7 +78,17 @@ pub fn schedule(top: &mut StackTop) {
         let decision = hv().sched.decide(cpu, slot.vcpu.as_ref(), now);
         crate::timer::set_slice_end(decision.until);
         match (&slot.vcpu, decision.vcpu) {
-            (Some(old), Some(new)) if Shared::same(old, &new) => return,
+            (Some(old), Some(new)) if Shared::same(old, &new) => {
+                if old.runstate.change(RunState::Running, now) {
+                    crate::work::update_runstate_area(old);
+                }
+                return;
+            }
+            // Its kernel's tables are loaded, which its run states are written by.
+            (Some(old), None) if old.sched.waits() && old.sched.may_run_on(cpu) && top.pv.in_kernel() => {
+                old.runstate.change(RunState::Blocked, now);
+                idle(top);
+            }
             (_, next) => {
                 let old = slot.vcpu.take();
                 if let Some(old) = &old {
@@ -161,6 +172,7 @@ fn leave(top: &mut StackTop, slot: &mut Current, vcpu: &Shared<Vcpu>, now: u64) 
     // SAFETY: our own tables.
     unsafe { instructions::write_cr3(paging::root()) };
     flush_all_here();
+    top.cpu.info = (&raw const crate::machine::NO_INFO) as u64;
     top.cpu.vcpu = core::ptr::null();
     top.cpu.domain = core::ptr::null();
     let cpu = percpu::this();

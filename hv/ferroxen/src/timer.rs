@@ -61,8 +61,8 @@ pub fn program() {
     apic::set_timer(ticks.clamp(1, u64::from(u32::MAX)) as u32);
 }
 
-/// Handles the timers of this CPU that are due.
-pub fn expire() {
+/// Handles the timers of this CPU that are due; gives whether the running vcpu's turn is over.
+pub fn expire() -> bool {
     let cpu = percpu::this();
     let now = hv().platform.now();
     if cpu.0 == 0 && !crate::irq::console_interrupts() {
@@ -71,6 +71,7 @@ pub fn expire() {
     while let Some(timer) = hv().timers(cpu).and_then(|timers| timers.expired(now)) {
         fire(timer, now);
     }
+    SLICE_END[slot()].load(Ordering::Relaxed) <= now
 }
 
 fn fire(timer: Timer, now: u64) {

@@ -15,11 +15,10 @@ use ferroxen_x86::{StackTop, fpu, instructions};
 /// Called by the exit path as long as something waits. Comes and goes with interrupts off.
 #[unsafe(no_mangle)]
 extern "C" fn exit_work_for_guest(top: &mut StackTop) {
-    loop {
+    let mut worked = false;
+    while top.cpu.pending.load(Ordering::Relaxed) != 0 {
         let pending = percpu::take_pending();
-        if pending == 0 {
-            break;
-        }
+        worked = true;
         // SAFETY: this CPU is set up.
         unsafe { instructions::sti() };
         if perform(top, pending) {
@@ -27,37 +26,39 @@ extern "C" fn exit_work_for_guest(top: &mut StackTop) {
         }
         instructions::cli();
     }
-    timer::program();
-    if let Some((vcpu, _, _)) = switch::running() {
-        if top.pv.vcpu_info != vcpu.info() {
-            switch::refresh_info(top, vcpu);
-        }
-        if vcpu.pending_nmi.load(Ordering::Acquire) && top.pv.flags & pv::NMI_MASKED == 0 {
-            // SAFETY: as above; the guest's stack is written with interrupts on.
-            unsafe { instructions::sti() };
-            bounce::deliver_nmi(top, vcpu);
-            instructions::cli();
-        }
-        let info = hv().platform.page(vcpu.info().mfn());
-        let at = vcpu.info().offset();
-        if info.load_u8(at) != 0 && info.load_u8(at + 1) == 0 {
-            // SAFETY: as above; the guest's stack is written with interrupts on.
-            unsafe { instructions::sti() };
-            bounce::deliver_event(top);
-            instructions::cli();
-        }
+    if worked {
+        timer::program();
+    }
+    let Some((vcpu, _)) = switch::running_at(top) else { return };
+    if top.pv.vcpu_info != vcpu.info() {
+        switch::refresh_info(top, vcpu);
+    }
+    // A guest's stack is written with interrupts on.
+    if vcpu.pending_nmi.load(Ordering::Acquire) && top.pv.flags & pv::NMI_MASKED == 0 {
+        // SAFETY: this CPU is set up.
+        unsafe { instructions::sti() };
+        bounce::deliver_nmi(top, vcpu);
+        instructions::cli();
+    }
+    let [pending, mask] = bounce::upcall(top);
+    if pending.load(Ordering::Acquire) != 0 && mask.load(Ordering::Relaxed) == 0 {
+        // SAFETY: as above.
+        unsafe { instructions::sti() };
+        bounce::deliver_event(top);
+        instructions::cli();
     }
 }
 
 /// Does the work of these bits; gives whether the scheduler is to be asked.
 pub fn perform(_top: &mut StackTop, pending: u64) -> bool {
+    let mut slice_ended = false;
     if pending & work::TIMER != 0 {
-        timer::expire();
+        slice_ended = timer::expire();
     }
     if pending & work::IRQ != 0 {
         irq::deliver();
     }
-    pending & (work::SCHEDULE | work::TIMER) != 0
+    slice_ended || pending & work::SCHEDULE != 0
 }
 
 /// Performs what core wants done on this CPU before the guest goes on.

@@ -14,29 +14,38 @@ unsafe extern "C" {
 
 /// Copies from the guest; `Err(address)` is the first one that could not be read.
 pub fn read(from: u64, to: &mut [u8]) -> Result<(), u64> {
-    if to.is_empty() {
-        return Ok(());
-    }
-    if !layout::is_guest_range(from, to.len() as u64) {
-        return Err(from);
-    }
-    if to.len() == 8 {
-        let (value, bad): (u64, u64);
-        // SAFETY: reads only guest space, checked above; a fault is caught by the exception table.
-        unsafe {
-            core::arch::asm!("call load_guest_word", in("rdi") from, out("rax") value, out("rdx") bad);
+    match to.len() {
+        0 => return Ok(()),
+        8 => {
+            to.copy_from_slice(&read_word(from).ok_or(from)?.to_le_bytes());
+            return Ok(());
         }
-        if bad != 0 {
-            return Err(from);
+        // The aligned word around it is on the same page.
+        4 if from.is_multiple_of(4) => {
+            let word = read_word(from & !7).ok_or(from)?;
+            to.copy_from_slice(&((word >> (from % 8 * 8)) as u32).to_le_bytes());
+            return Ok(());
         }
-        to.copy_from_slice(&value.to_le_bytes());
-        return Ok(());
+        _ if layout::is_guest_range(from, to.len() as u64) => {}
+        _ => return Err(from),
     }
     // SAFETY: reads only guest space, checked above; a fault is caught by the exception table.
     match unsafe { copy_guest_bytes(to.as_mut_ptr(), from as *const u8, to.len()) } {
         0 => Ok(()),
         left => Err(from + (to.len() - left) as u64),
     }
+}
+
+/// Reads 8 bytes from the guest; `None` when they cannot be read.
+#[inline(always)]
+fn read_word(from: u64) -> Option<u64> {
+    if !layout::is_guest_few(from) {
+        return None;
+    }
+    let (value, bad): (u64, u64);
+    // SAFETY: reads only guest space, checked above; a fault is caught by the exception table.
+    unsafe { core::arch::asm!("call load_guest_word", in("rdi") from, out("rax") value, out("rdx") bad) };
+    (bad == 0).then_some(value)
 }
 
 /// Reads `N` words from the guest; `None` when one of them cannot be read.
