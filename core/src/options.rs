@@ -31,6 +31,8 @@ pub struct Options {
     pub tsc_skew: u64,
     /// `smep=`, `smap=`.
     pub smap: bool,
+    /// `iommu=required` (or `force`): do not go on without one.
+    pub iommu_required: bool,
 }
 
 /// Amounts are bytes; `None` means not given. A negative amount means "all but that much".
@@ -95,6 +97,7 @@ impl Default for Options {
             xen_version: (4, 17),
             tsc_skew: 0,
             smap: true,
+            iommu_required: false,
         }
     }
 }
@@ -108,6 +111,8 @@ pub enum Complaint<'a> {
     BadValue(&'a str),
     /// Known to Xen, without effect here.
     NoEffect(&'a str),
+    /// Xen can do it; here that is not available, and this happens instead.
+    NotHere(&'a str, &'static str),
 }
 
 impl core::fmt::Display for Complaint<'_> {
@@ -116,6 +121,9 @@ impl core::fmt::Display for Complaint<'_> {
             Complaint::Unknown(word) => write!(f, "command line: unknown option \"{word}\" is ignored"),
             Complaint::BadValue(word) => write!(f, "command line: bad value in \"{word}\"; the default is used"),
             Complaint::NoEffect(word) => write!(f, "command line: \"{word}\" has no effect in this version"),
+            Complaint::NotHere(word, instead) => {
+                write!(f, "command line: \"{word}\" is not available in this version: {instead}")
+            }
         }
     }
 }
@@ -183,6 +191,22 @@ impl Dom0Mem {
 }
 
 impl Options {
+    /// One part of `iommu=`. This version drives none.
+    fn apply_iommu(&mut self, part: &str, complain: &mut dyn FnMut(Known)) {
+        const NONE: Known = Known::NotHere("devices reach memory without an IOMMU");
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        match (parse_bool(part), name.strip_prefix("no-").unwrap_or(name)) {
+            (Some(false), _) => self.iommu_required = false,
+            (Some(true), _) => complain(NONE),
+            (None, "force" | "required") => match parse_bool(value) {
+                Some(wanted) => self.iommu_required = wanted && !name.starts_with("no-"),
+                None => complain(Known::BadValue),
+            },
+            (None, manner) if IOMMU_MANNERS.contains(&manner) => complain(NONE),
+            _ => complain(Known::BadValue),
+        }
+    }
+
     /// Parses a command line; every word that is not understood goes to `complain`.
     pub fn parse<'a>(line: &'a str, mut complain: impl FnMut(Complaint<'a>)) -> Options {
         let mut options = Options::default();
@@ -198,6 +222,7 @@ impl Options {
             if !options.apply(name, value, &mut |complaint| match complaint {
                 Known::BadValue => complain(Complaint::BadValue(word)),
                 Known::NoEffect => complain(Complaint::NoEffect(word)),
+                Known::NotHere(instead) => complain(Complaint::NotHere(word, instead)),
             }) {
                 complain(Complaint::Unknown(word));
             }
@@ -250,9 +275,17 @@ impl Options {
             "smap" | "smep" => set(&mut self.smap, parse_bool(value), complain),
             "xen-version" => set(&mut self.xen_version, parse_version(value), complain),
             "tsc-skew" => set(&mut self.tsc_skew, value.parse().ok(), complain),
-            // One scheduler so far; "credit2" and the like come with the scheduler issue.
-            "sched" | "iommu" | "placeholder" | "console_timestamps" | "sync_console" | "com2" | "ucode"
-            | "spec-ctrl" | "cpufreq" | "dom0" | "apicv" => complain(Known::NoEffect),
+            "sched" => match value {
+                // What the one scheduler of this version says that it is.
+                "credit2" => {}
+                "credit" | "rtds" | "arinc653" | "null" => {
+                    complain(Known::NotHere("the one scheduler that there is, credit2, is used"))
+                }
+                _ => complain(Known::BadValue),
+            },
+            "iommu" => value.split(',').for_each(|part| self.apply_iommu(part, complain)),
+            "placeholder" | "console_timestamps" | "sync_console" | "com2" | "ucode" | "spec-ctrl" | "cpufreq"
+            | "dom0" | "apicv" => complain(Known::NoEffect),
             _ => return false,
         }
         true
@@ -262,7 +295,27 @@ impl Options {
 enum Known {
     BadValue,
     NoEffect,
+    NotHere(&'static str),
 }
+
+/// Parts of `iommu=` that say how one is used.
+const IOMMU_MANNERS: [&str; 15] = [
+    "verbose",
+    "debug",
+    "workaround_bios_bug",
+    "igfx",
+    "intremap",
+    "intpost",
+    "snoop",
+    "qinval",
+    "sharept",
+    "superpages",
+    "quarantine",
+    "crash-disable",
+    "amd-iommu-perdev-intremap",
+    "dom0-passthrough",
+    "dom0-strict",
+];
 
 fn parse_range(text: &str) -> Option<(u32, u32)> {
     let (min, max) = match text.split_once('-') {
@@ -323,16 +376,38 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_reported_and_the_default_stays() {
-        let (options, complaints) = parse("frobnicate=1 dom0_mem=lots maxcpus=0 iommu=off no-x2apic");
+        let (options, complaints) = parse("frobnicate=1 dom0_mem=lots maxcpus=0 ucode=scan no-x2apic");
         assert_eq!(
             complaints,
             [
                 Complaint::Unknown("frobnicate=1"),
                 Complaint::BadValue("dom0_mem=lots"),
                 Complaint::BadValue("maxcpus=0"),
-                Complaint::NoEffect("iommu=off")
+                Complaint::NoEffect("ucode=scan")
             ]
         );
         assert_eq!(options, Options { x2apic: false, ..Options::default() });
+    }
+
+    #[test]
+    fn a_scheduler_that_is_not_here_is_said_and_another_word_is_no_scheduler() {
+        assert_eq!(parse("sched=credit2").1, []);
+        assert!(matches!(parse("sched=rtds").1[..], [Complaint::NotHere("sched=rtds", _)]));
+        assert_eq!(parse("sched=fast").1, [Complaint::BadValue("sched=fast")]);
+    }
+
+    #[test]
+    fn an_iommu_that_must_be_there_is_kept_and_one_that_is_not_used_is_no_matter() {
+        for quiet in ["iommu=off", "iommu=no", "no-iommu", "iommu=required,no-required"] {
+            let (options, complaints) = parse(quiet);
+            assert_eq!((options.iommu_required, complaints), (false, Vec::new()), "{quiet}");
+        }
+        for must in ["iommu=required", "iommu=force", "iommu=force=yes"] {
+            assert!(parse(must).0.iommu_required, "{must}");
+        }
+        for said in ["iommu=on", "iommu", "iommu=dom0-strict", "iommu=no-intremap"] {
+            assert!(matches!(parse(said).1[..], [Complaint::NotHere(word, _)] if word == said), "{said}");
+        }
+        assert_eq!(parse("iommu=maybe").1, [Complaint::BadValue("iommu=maybe")]);
     }
 }

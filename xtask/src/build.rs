@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::paths::Paths;
 use crate::process::{run, which};
-use crate::ui;
+use crate::{symbol_table, ui};
 
 /// The target of everything that runs without an operating system.
 pub const BARE_METAL: &str = "x86_64-unknown-none";
@@ -37,6 +37,7 @@ pub fn hypervisor(paths: &Paths) -> Result<PathBuf> {
     let to = paths.hypervisor();
     let debug = paths.debug_symbols();
     fs::copy(&elf, &debug).with_context(|| format!("cannot write {}", debug.display()))?;
+    symbol_table::fill(&debug)?;
     let fresh = paths.dist.join("ferroxen.new");
     strip(&debug, &fresh)?;
     fs::rename(&fresh, &to)?;

@@ -22,6 +22,7 @@ mod process;
 mod rootfs;
 mod run;
 mod setup;
+mod symbol_table;
 mod test;
 mod ui;
 mod workspace;

@@ -177,6 +177,9 @@ extern "C" fn boot_main(magic: u32, info: u32) -> ! {
         warning!("{complaint}");
     });
 
+    if options.iommu_required {
+        stop(format_args!("command line: an IOMMU is required, and this version drives none"));
+    }
     check_cpu();
     let module_count = boot.modules().len();
     if module_count == 0 {

@@ -3,7 +3,7 @@
 use crate::{bounce, console, error, percpu, switch};
 use core::sync::atomic::{AtomicBool, Ordering};
 use ferroxen_core::pv::Regs;
-use ferroxen_x86::{instructions, layout};
+use ferroxen_x86::{instructions, layout, symbols};
 
 /// `noreboot` was given.
 pub static NOREBOOT: AtomicBool = AtomicBool::new(false);
@@ -61,7 +61,7 @@ pub fn fatal_trap(regs: &Regs, what: &str) -> ! {
     error!("rsi {:016x} rdi {:016x} rbp {:016x} r8  {:016x}", regs.rsi, regs.rdi, regs.rbp, regs.r8);
     error!("r9  {:016x} r10 {:016x} r11 {:016x} r12 {:016x}", regs.r9, regs.r10, regs.r11, regs.r12);
     error!("r13 {:016x} r14 {:016x} r15 {:016x}", regs.r13, regs.r14, regs.r15);
-    error!("  [<{:016x}>]", regs.rip);
+    frame(regs.rip);
     finish(regs.rbp)
 }
 
@@ -82,6 +82,23 @@ fn finish(rbp: u64) -> ! {
     crate::machine::reboot()
 }
 
+/// Names of the functions in the image: room that `./x build` fills.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".symbols")]
+#[used]
+static SYMBOL_TABLE: [u8; symbols::ROOM] = [0; symbols::ROOM];
+
+/// One line of a backtrace.
+fn frame(address: u64) {
+    // Not what the compiler sees in it, but what is in the image.
+    let table = core::hint::black_box(&SYMBOL_TABLE);
+    let offset = address.checked_sub(layout::IMAGE_BASE).and_then(|offset| u32::try_from(offset).ok());
+    match offset.and_then(|offset| symbols::find(table, offset)) {
+        Some((name, inside)) => error!("  [<{address:016x}>] {name}+{inside:#x}"),
+        None => error!("  [<{address:016x}>]"),
+    }
+}
+
 /// Walks the frame pointers as long as they stay in one stack block.
 fn backtrace(mut rbp: u64) {
     let block = rbp & !(layout::STACK_BYTES - 1);
@@ -94,7 +111,7 @@ fn backtrace(mut rbp: u64) {
         if ret < layout::IMAGE_BASE {
             break;
         }
-        error!("  [<{ret:016x}>]");
+        frame(ret);
         if next <= rbp {
             break;
         }

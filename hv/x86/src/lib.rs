@@ -9,6 +9,7 @@ pub mod efi;
 pub mod instructions;
 pub mod layout;
 pub mod screen;
+pub mod symbols;
 
 #[cfg(target_os = "none")]
 pub mod apic;

@@ -38,9 +38,12 @@ impl Symbols {
         Self { functions }
     }
 
-    /// The line, with the functions' names behind it if it holds addresses such as `[<ffff830000123456>]`.
+    /// The line, with the functions' names behind it if it holds addresses such as `[<ffff830000123456>]` and no names.
     pub fn explain(&self, line: &str) -> String {
         let mut text = line.to_owned();
+        if !line.ends_with(">]") {
+            return text;
+        }
         for part in line.split("[<").skip(1) {
             let address =
                 part.split(">]").next().and_then(|hex| u64::from_str_radix(hex.trim_start_matches("0x"), 16).ok());
@@ -55,6 +58,11 @@ impl Symbols {
     /// Adds functions of another source, without sizes.
     pub fn extend(&mut self, functions: impl Iterator<Item = (u64, String)>) {
         self.functions.extend(functions.map(|(address, name)| (address, (0, name))));
+    }
+
+    /// The name of each function, by where it begins.
+    pub fn starts(&self) -> BTreeMap<u64, &str> {
+        self.functions.iter().map(|(&start, (_, name))| (start, name.as_str())).collect()
     }
 
     /// The function that holds an address, and how far inside.
@@ -81,7 +89,8 @@ mod tests {
         let symbols = Symbols { functions };
         assert_eq!(symbols.explain("  [<0000000000001010>]"), "  [<0000000000001010>] boot+0x10");
         assert_eq!(symbols.explain("  [<0000000000001030>]"), "  [<0000000000001030>]");
-        assert_eq!(symbols.explain("  [<0000000000002001>] x"), "  [<0000000000002001>] x entry+0x1");
+        assert_eq!(symbols.explain("x [<0000000000002001>]"), "x [<0000000000002001>] entry+0x1");
+        assert_eq!(symbols.explain("  [<0000000000002001>] entry+0x1"), "  [<0000000000002001>] entry+0x1");
         assert_eq!(symbols.explain("no address [here]"), "no address [here]");
     }
 }
