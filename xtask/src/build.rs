@@ -35,12 +35,14 @@ pub fn hypervisor(paths: &Paths) -> Result<PathBuf> {
     }
     fs::create_dir_all(&paths.dist)?;
     let to = paths.hypervisor();
-    let debug = paths.debug_symbols();
+    // Another `./x` may read or build at the same time.
+    let fresh = |name: &str| paths.dist.join(format!("{name}.new-{}", std::process::id()));
+    let (debug, stripped) = (fresh("ferroxen.debug"), fresh("ferroxen"));
     fs::copy(&elf, &debug).with_context(|| format!("cannot write {}", debug.display()))?;
     symbol_table::fill(&debug)?;
-    let fresh = paths.dist.join("ferroxen.new");
-    strip(&debug, &fresh)?;
-    fs::rename(&fresh, &to)?;
+    strip(&debug, &stripped)?;
+    fs::rename(&debug, paths.debug_symbols())?;
+    fs::rename(&stripped, &to)?;
     Ok(to)
 }
 

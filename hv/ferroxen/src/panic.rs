@@ -70,6 +70,8 @@ fn finish(rbp: u64) -> ! {
     if let Some((domid, vcpu)) = percpu::running() {
         error!("Running d{domid}v{vcpu}; its registers at the entry to the hypervisor:");
         bounce::show_guest(switch::top());
+    } else {
+        error!("No domain ran on this CPU.");
     }
     error!("****************************************");
     crate::machine::stop_others();

@@ -195,10 +195,9 @@ fn main() {
     }
     if let (Some(rtc), Some(start)) = (&rtc, start) {
         let end = rtc.edge();
-        let (by_rtc, by_clock) = (end.rtc - start.rtc, end.clock as f64 - start.clock as f64);
-        let ppm = (by_clock / (by_rtc as f64 * 1e9) - 1.0) * 1e6;
-        println!("drift {ppm:+.0} ppm against the RTC in {by_rtc} s");
-        good &= ppm.abs() <= options.max_ppm;
+        let (least, most) = rtc::drift(&start, &end);
+        println!("drift {least:+.0} to {most:+.0} ppm against the RTC in {} s", end.rtc - start.rtc);
+        good &= least >= -options.max_ppm && most <= options.max_ppm;
     }
     println!("{}", if good { "time is good" } else { "time is BAD" });
     exit(i32::from(!good));

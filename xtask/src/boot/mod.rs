@@ -21,7 +21,7 @@ use self::loader::{Module, Plan};
 pub use self::machine::{Bus, Chipset};
 use self::machine::{Console, Disk, Machine, Start, default_cpu};
 pub use self::symbols::Symbols;
-pub use self::watch::{End, Outcome, Show};
+pub use self::watch::{End, Outcome, Show, Typed};
 use crate::initramfs::{self, Contents, Orders};
 use crate::kernel_image;
 use crate::kernel_variants::Variant;
@@ -157,6 +157,9 @@ pub struct BootArgs {
     /// Record or replay; for the lab
     #[arg(skip)]
     pub replay: Option<Replay>,
+    /// What is typed on a console that is watched.
+    #[arg(skip)]
+    pub typed: &'static [Typed],
 }
 
 impl Default for BootArgs {
@@ -192,6 +195,7 @@ impl Default for BootArgs {
             endure: false,
             dry_run: false,
             replay: None,
+            typed: &[],
         }
     }
 }
@@ -209,13 +213,13 @@ pub fn main(paths: &Paths, args: &BootArgs) -> Result<i32> {
     }
     let show = if args.verbose || args.guest.is_some() { Show::Console } else { Show::Output };
     let log = prepared.log.clone();
-    let outcome = finish(prepared, args.timeout, show)?;
+    let outcome = finish(prepared, args, show)?;
     Ok(report(paths, &outcome, args, &log, show))
 }
 
 /// Boots without a terminal and without printing; for tests and benchmarks.
 pub fn quiet(paths: &Paths, args: &BootArgs) -> Result<Outcome> {
-    finish(prepare(paths, args, Console::Piped)?, args.timeout, Show::Nothing)
+    finish(prepare(paths, args, Console::Piped)?, args, Show::Nothing)
 }
 
 /// The command of a machine whose console is its standard streams, and the files that it needs while it runs.
@@ -224,9 +228,9 @@ pub fn command(paths: &Paths, args: &BootArgs) -> Result<(Command, Scratch)> {
     Ok((prepared.command, prepared.dir))
 }
 
-fn finish(prepared: Prepared, timeout: u64, show: Show) -> Result<Outcome> {
+fn finish(prepared: Prepared, args: &BootArgs, show: Show) -> Result<Outcome> {
     let Prepared { command, log, dir } = prepared;
-    let outcome = watch::watch(command, Duration::from_secs(timeout), &log, show);
+    let outcome = watch::watch(command, Duration::from_secs(args.timeout), &log, show, args.typed);
     drop(dir);
     outcome
 }

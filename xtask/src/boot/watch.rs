@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -137,12 +137,38 @@ pub enum Show {
     Console,
 }
 
+/// What is typed on the console once it shows this; one after the other.
+pub type Typed = (&'static str, &'static str);
+
+/// Types, step by step.
+struct Typist<'a> {
+    steps: &'a [Typed],
+    keys: Option<ChildStdin>,
+}
+
+impl Typist<'_> {
+    fn line(&mut self, line: &str) {
+        if let Some(((mark, text), rest)) = self.steps.split_first()
+            && line.contains(mark)
+        {
+            self.steps = rest;
+            if let Some(keys) = &mut self.keys {
+                // A machine that is gone needs no keys.
+                let _ = keys.write_all(text.as_bytes()).and_then(|()| keys.flush());
+            }
+        }
+    }
+}
+
 /// Starts `cmd` and follows its standard output to an end.
-pub fn watch(mut cmd: Command, timeout: Duration, log: &Path, show: Show) -> Result<Outcome> {
+pub fn watch(mut cmd: Command, timeout: Duration, log: &Path, show: Show, typed: &[Typed]) -> Result<Outcome> {
     let mut log = BufWriter::new(File::create(log).with_context(|| format!("cannot write {}", log.display()))?);
     let start = Instant::now();
     let mut child = Running(
-        cmd.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {cmd:?}"))?,
+        cmd.stdin(if typed.is_empty() { Stdio::null() } else { Stdio::piped() })
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {cmd:?}"))?,
     );
     let stdout = child.0.stdout.take().context("QEMU has no standard output")?;
     let (sender, lines) = mpsc::channel();
@@ -159,6 +185,7 @@ pub fn watch(mut cmd: Command, timeout: Duration, log: &Path, show: Show) -> Res
         }
     });
 
+    let mut typist = Typist { steps: typed, keys: child.0.stdin.take() };
     let mut follower = Follower::default();
     let mut console = Vec::new();
     let mut held = VecDeque::new();
@@ -171,6 +198,7 @@ pub fn watch(mut cmd: Command, timeout: Duration, log: &Path, show: Show) -> Res
             Ok(line) => {
                 writeln!(log, "{line}")?;
                 let output = follower.line(&line);
+                typist.line(&line);
                 if show == Show::Console {
                     println!("{line}");
                 }
@@ -272,8 +300,19 @@ mod tests {
         let log = std::env::temp_dir().join(format!("ferroxen-watch-test-{}", std::process::id()));
         let mut cmd = Command::new("sleep");
         cmd.arg("60");
-        let outcome = watch(cmd, Duration::from_millis(200), &log, Show::Nothing).unwrap();
+        let outcome = watch(cmd, Duration::from_millis(200), &log, Show::Nothing, &[]).unwrap();
         assert_eq!(outcome.end, End::Timeout);
+        std::fs::remove_file(log).unwrap();
+    }
+
+    #[test]
+    fn keys_are_typed_when_their_mark_is_seen() {
+        let log = std::env::temp_dir().join(format!("ferroxen-watch-test3-{}", std::process::id()));
+        let mut cmd = Command::new("sh");
+        cmd.args(["-c", "echo two; echo one; read a; echo got $a; read b; echo got $b"]);
+        let steps = [("one", "first\n"), ("got first", "second\n")];
+        let outcome = watch(cmd, Duration::from_secs(10), &log, Show::Nothing, &steps).unwrap();
+        assert_eq!(outcome.console, ["two", "one", "got first", "got second"]);
         std::fs::remove_file(log).unwrap();
     }
 
@@ -282,7 +321,7 @@ mod tests {
         let log = std::env::temp_dir().join(format!("ferroxen-watch-test2-{}", std::process::id()));
         let mut cmd = Command::new("printf");
         cmd.arg(r"x\r\n@@ferroxen exec-begin@@\r\none\r\ntwo\r\n\r\n@@ferroxen exec-end 7@@\r\n");
-        let outcome = watch(cmd, Duration::from_secs(10), &log, Show::Nothing).unwrap();
+        let outcome = watch(cmd, Duration::from_secs(10), &log, Show::Nothing, &[]).unwrap();
         assert_eq!(outcome.end, End::Exec(7));
         assert_eq!(outcome.output, ["one", "two"]);
         assert!(outcome.powered_off);

@@ -1,6 +1,6 @@
-//! The boots of the long runs: machines, load, time, 32-bit programs. All only with `--full` or by name.
+//! The boots of the long runs: stress, time, files, 32-bit programs. All only with `--full` or by name.
 
-use super::boots::{Boot, Expect, LOAD, PLAIN};
+use super::boots::{Boot, Expect, PLAIN};
 use crate::boot::{Bus, Chipset};
 
 /// Memory, forks, signals, mappings, timers and computation on all CPUs for some seconds, with time watched beside.
@@ -32,146 +32,97 @@ macro_rules! tree {
     };
 }
 
-const STRESSED: Expect =
-    Expect::Output(&["successful run completed", "time is good", "32-bit programs run", "no oops"]);
+/// Time never ran backwards on any look, and went with the RTC.
+const GOOD_TIME: Expect =
+    Expect::Output(&["together monotonic: 0 steps back", "raw vcpu time: 0 steps back", "time is good"]);
+
+/// A test option adds so many ticks to each CPU's TSC, and the guest's RDTSC traps.
+const SKEWED: &str = "tsc-skew=1000000";
+
+/// A row of these long runs.
+const fn long(name: &'static str, exec: &'static str, expect: Expect) -> Boot {
+    Boot { name, exec, expect, endure: true, full: true, ..PLAIN }
+}
+
+/// Stress on Debian's root file system, which has stress-ng.
+const fn stressed(name: &'static str, exec: &'static str) -> Boot {
+    let good = Expect::Output(&["successful run completed", "time is good", "32-bit programs run", "no oops"]);
+    Boot { rootfs: Some(Bus::Virtio), timeout: 1800, ..long(name, exec, good) }
+}
 
 /// The table.
 pub const BOOTS: &[Boot] = &[
     Boot {
-        name: "dom0_on_q35_with_one_cpu_and_one_gigabyte_bears_load",
-        machine: Chipset::Q35,
-        memory: 1024,
-        exec: LOAD,
-        expect: Expect::Output(&["/tmp/f1: OK", "/tmp/f4: OK", "forks done", "no oops"]),
-        full: true,
-        ..PLAIN
-    },
-    Boot {
-        name: "dom0_on_pc_with_one_cpu_and_six_gigabytes_bears_load",
-        memory: 6144,
-        exec: LOAD,
-        expect: Expect::Output(&["/tmp/f1: OK", "/tmp/f4: OK", "forks done", "no oops"]),
-        full: true,
-        ..PLAIN
-    },
-    Boot {
-        name: "dom0_on_q35_with_four_cpus_and_four_gigabytes_bears_load",
-        machine: Chipset::Q35,
-        cpus: 4,
-        exec: LOAD,
-        expect: Expect::Output(&["/tmp/f1: OK", "/tmp/f4: OK", "forks done", "no oops"]),
-        full: true,
-        ..PLAIN
-    },
-    Boot {
-        name: "programs_of_32_bits_run_by_int_0x80_and_syscall",
         cpus: 2,
-        endure: true,
-        exec: "fx32",
-        expect: Expect::Output(&["int 0x80: ok", "the kernel's way, 10000 times: ok", "32-bit programs run"]),
-        full: true,
-        ..PLAIN
+        ..long(
+            "programs_of_32_bits_run_by_int_0x80_and_syscall",
+            "fx32",
+            Expect::Output(&["int 0x80: ok", "the kernel's way, 10000 times: ok", "32-bit programs run"]),
+        )
     },
     Boot {
-        name: "programs_of_32_bits_run_by_sysenter_on_an_intel_cpu",
         cpus: 2,
         cpu: "max,vendor=GenuineIntel",
-        endure: true,
-        exec: "grep -m1 -o GenuineIntel /proc/cpuinfo; fx32",
-        expect: Expect::Output(&["GenuineIntel", "the kernel's way, 10000 times: ok", "32-bit programs run"]),
-        full: true,
-        ..PLAIN
+        ..long(
+            "programs_of_32_bits_run_by_sysenter_on_an_intel_cpu",
+            "grep -m1 -o GenuineIntel /proc/cpuinfo; fx32",
+            Expect::Output(&["GenuineIntel", "the kernel's way, 10000 times: ok", "32-bit programs run"]),
+        )
     },
+    Boot { cpus: 4, ..long("time_goes_forward_on_four_cpus", "fxclock --seconds 20", GOOD_TIME) },
     Boot {
-        name: "time_goes_forward_on_four_cpus",
-        cpus: 4,
-        endure: true,
-        exec: "fxclock --seconds 20",
-        expect: Expect::Output(&["together monotonic: 0 steps back", "raw vcpu time: 0 steps back", "time is good"]),
-        full: true,
-        ..PLAIN
-    },
-    Boot {
-        name: "time_goes_forward_on_two_skewed_cpus_of_q35",
         machine: Chipset::Q35,
         cpus: 2,
-        cmdline: "tsc-skew=1000000",
-        endure: true,
-        exec: "fxclock --seconds 20",
-        expect: Expect::Output(&["together monotonic: 0 steps back", "raw vcpu time: 0 steps back", "time is good"]),
-        full: true,
-        ..PLAIN
+        cmdline: SKEWED,
+        ..long("time_goes_forward_on_two_skewed_cpus_of_q35", "fxclock --seconds 20", GOOD_TIME)
     },
     Boot {
-        name: "a_kernel_sized_tree_survives_tar_on_a_virtio_disk",
+        machine: Chipset::Q35,
+        cpus: 4,
+        cmdline: SKEWED,
+        ..long("time_goes_forward_on_four_skewed_cpus_of_q35", "fxclock --seconds 60", GOOD_TIME)
+    },
+    Boot {
         cpus: 2,
         rootfs: Some(Bus::Virtio),
-        exec: tree!("64"),
-        expect: Expect::Output(&["76736", "the tree is the same", "no oops"]),
-        full: true,
         timeout: 5400,
-        ..PLAIN
+        ..long(
+            "a_kernel_sized_tree_survives_tar_on_a_virtio_disk",
+            tree!("64"),
+            Expect::Output(&["76736", "the tree is the same", "no oops"]),
+        )
     },
     Boot {
-        name: "a_tenth_of_a_kernel_tree_survives_tar_on_an_ahci_disk",
         machine: Chipset::Q35,
         cpus: 4,
         rootfs: Some(Bus::Ahci),
-        exec: tree!("6"),
-        expect: Expect::Output(&["7194", "the tree is the same", "no oops"]),
-        full: true,
         timeout: 1800,
-        ..PLAIN
+        ..long(
+            "a_tenth_of_a_kernel_tree_survives_tar_on_an_ahci_disk",
+            tree!("6"),
+            Expect::Output(&["7194", "the tree is the same", "no oops"]),
+        )
     },
     Boot {
-        name: "stress_for_ten_minutes_on_four_cpus",
         cpus: 4,
         memory: 6144,
         cmdline: "dom0_mem=2048M,max:2048M",
-        rootfs: Some(Bus::Virtio),
         nic: Some("virtio-net-pci"),
-        endure: true,
-        exec: stress!("600"),
-        expect: STRESSED,
-        full: true,
         timeout: 3600,
-        ..PLAIN
+        ..stressed("stress_for_ten_minutes_on_four_cpus", stress!("600"))
     },
     Boot {
-        name: "stress_for_a_minute_on_four_cpus",
         cpus: 4,
         memory: 6144,
         cmdline: "dom0_mem=2048M,max:2048M",
-        rootfs: Some(Bus::Virtio),
-        endure: true,
-        exec: stress!("60"),
-        expect: STRESSED,
-        full: true,
-        timeout: 1800,
-        ..PLAIN
+        ..stressed("stress_for_a_minute_on_four_cpus", stress!("60"))
     },
     Boot {
-        name: "stress_for_a_minute_on_two_cpus_of_q35_with_skewed_tscs",
         machine: Chipset::Q35,
         cpus: 2,
-        cmdline: "tsc-skew=1000000",
+        cmdline: SKEWED,
         rootfs: Some(Bus::Ahci),
-        endure: true,
-        exec: stress!("60"),
-        expect: STRESSED,
-        full: true,
-        timeout: 1800,
-        ..PLAIN
+        ..stressed("stress_for_a_minute_on_two_cpus_of_q35_with_skewed_tscs", stress!("60"))
     },
-    Boot {
-        name: "stress_for_a_minute_on_one_cpu_of_q35",
-        machine: Chipset::Q35,
-        rootfs: Some(Bus::Virtio),
-        endure: true,
-        exec: stress!("60"),
-        expect: STRESSED,
-        full: true,
-        timeout: 1800,
-        ..PLAIN
-    },
+    Boot { machine: Chipset::Q35, ..stressed("stress_for_a_minute_on_one_cpu_of_q35", stress!("60")) },
 ];

@@ -2,8 +2,11 @@
 
 pub mod boots;
 mod cargo;
+mod console;
 mod endurance;
 pub mod loom;
+mod machines;
+mod refusals;
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -13,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Args;
 
-use self::boots::{BOOTS, Boot, Expect};
+use self::boots::{Boot, Expect};
 use crate::boot::{self, BootArgs, End, Outcome};
 use crate::paths::Paths;
 use crate::{build, fuzz, guests, setup, ui};
@@ -104,10 +107,13 @@ pub fn main(paths: &Paths, args: &TestArgs) -> Result<i32> {
     Ok(i32::from(tally.failed > 0))
 }
 
+/// Every boot, the long ones last.
+fn all() -> impl Iterator<Item = &'static Boot> {
+    [boots::BOOTS, refusals::BOOTS, console::BOOTS, machines::BOOTS, endurance::BOOTS].into_iter().flatten()
+}
+
 fn chosen(args: &TestArgs) -> Vec<&'static Boot> {
-    BOOTS
-        .iter()
-        .chain(endurance::BOOTS)
+    all()
         .filter(|boot| args.full || !boot.full || args.filter.is_some())
         .filter(|boot| args.filter.as_ref().is_none_or(|text| boot.name.contains(text.as_str())))
         .collect()
@@ -155,6 +161,7 @@ fn arguments(paths: &Paths, test: &Boot) -> BootArgs {
         rootfs: test.rootfs,
         nic: test.nic.map(str::to_owned),
         endure: test.endure,
+        typed: test.typed,
         dom0_cmdline: test.dom0_cmdline.to_owned(),
         tools: test.tools.map(str::to_owned),
         guests: test.guests,
@@ -183,17 +190,13 @@ fn judge(paths: &Paths, test: &Boot, args: &BootArgs) -> Result<(), String> {
 
 /// Compares what came with what was expected.
 fn verdict(test: &Boot, outcome: &Outcome) -> Result<(), String> {
-    let told = |text: &str| outcome.console.iter().any(|line| line.contains(text));
     match test.expect {
         Expect::Output(wanted) => {
             if outcome.end != End::Exec(0) {
                 return Err(format!("ended with {:?}, output {:?}", outcome.end, outcome.output));
             }
-            let mut lines = outcome.output.iter();
-            for text in wanted {
-                if !lines.any(|line| line.contains(text)) {
-                    return Err(format!("no line with {text:?} (in this order) in the output {:?}", outcome.output));
-                }
+            if let Some(text) = missing(&outcome.output, wanted) {
+                return Err(format!("no line with {text:?} (in this order) in the output {:?}", outcome.output));
             }
             if !outcome.powered_off {
                 return Err("the machine did not power off after the commands".to_owned());
@@ -212,10 +215,24 @@ fn verdict(test: &Boot, outcome: &Outcome) -> Result<(), String> {
                 (number, end) => Err(format!("{text:?} is {number:?}, not at most {limit}; ended with {end:?}")),
             }
         }
-        Expect::Off(text) if outcome.powered_off && told(text) => Ok(()),
-        Expect::Off(text) => Err(format!("the machine did not go off with {text:?}: {:?}", outcome.end)),
-        Expect::Console(text) if told(text) => Ok(()),
-        Expect::Console(text) => Err(format!("no {text:?} on the console; it ended with {:?}", outcome.end)),
+        Expect::Off(_) if !outcome.powered_off => Err(format!("the machine did not go off: {:?}", outcome.end)),
+        Expect::Refused(_) if outcome.powered_off => Err("the machine did not stand still".to_owned()),
+        Expect::Off(wanted) | Expect::Console(wanted) => said(outcome, wanted),
+        Expect::Refused(text) => said(outcome, &[text]).and_then(|()| said(outcome, &["Ferroxen cannot start"])),
+    }
+}
+
+/// The first of these that no line holds behind the line that held the one before.
+fn missing<'a>(lines: &[String], wanted: &[&'a str]) -> Option<&'a str> {
+    let mut lines = lines.iter();
+    wanted.iter().copied().find(|text| !lines.any(|line| line.contains(text)))
+}
+
+/// All of these were on the console, in this order.
+fn said(outcome: &Outcome, wanted: &[&str]) -> Result<(), String> {
+    match missing(&outcome.console, wanted) {
+        Some(text) => Err(format!("no {text:?} (in this order) on the console; it ended with {:?}", outcome.end)),
+        None => Ok(()),
     }
 }
 
@@ -234,7 +251,7 @@ mod tests {
     }
 
     fn expecting(lines: &'static [&'static str]) -> Boot {
-        Boot { expect: Expect::Output(lines), ..BOOTS[0] }
+        Boot { expect: Expect::Output(lines), ..boots::PLAIN }
     }
 
     #[test]
@@ -246,12 +263,22 @@ mod tests {
 
     #[test]
     fn a_machine_that_goes_off_without_a_word_fails() {
-        let test = Boot { expect: Expect::Off("rebooting"), ..BOOTS[0] };
+        let test = Boot { expect: Expect::Off(&["rebooting"]), ..boots::PLAIN };
         let silent = outcome(End::Off, &[]);
         assert!(verdict(&test, &silent).is_err());
         let told = Outcome { console: vec!["(XEN) Domain 0 shutdown: rebooting machine".to_owned()], ..silent };
         assert!(verdict(&test, &told).is_ok());
         assert!(verdict(&test, &Outcome { powered_off: false, end: End::Timeout, ..told }).is_err());
+    }
+
+    #[test]
+    fn a_refusal_that_ends_in_a_reset_fails() {
+        let test = Boot { expect: Expect::Refused("no kernel"), ..boots::PLAIN };
+        let console =
+            ["(XEN) no kernel", "(XEN) Ferroxen cannot start; the machine is halted."].map(str::to_owned).to_vec();
+        let still = Outcome { powered_off: false, console, ..outcome(End::Panic(String::new()), &[]) };
+        assert!(verdict(&test, &still).is_ok());
+        assert!(verdict(&test, &Outcome { powered_off: true, ..still }).is_err());
     }
 
     #[test]
@@ -262,15 +289,15 @@ mod tests {
 
     #[test]
     fn names_of_boots_are_unique_and_say_something() {
-        let mut names: Vec<&str> = BOOTS.iter().chain(endurance::BOOTS).map(|boot| boot.name).collect();
+        let mut names: Vec<&str> = all().map(|boot| boot.name).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), BOOTS.len() + endurance::BOOTS.len());
+        assert_eq!(names.len(), all().count());
         assert!(names.iter().all(|name| name.contains('_')));
     }
 
     #[test]
     fn the_quick_set_has_at_most_a_dozen_boots() {
-        assert!(BOOTS.iter().chain(endurance::BOOTS).filter(|boot| !boot.full).count() <= 12);
+        assert!(all().filter(|boot| !boot.full).count() <= 12);
     }
 }
