@@ -73,7 +73,11 @@ const UP: &str = "@@ferroxen dom0-up@@";
 
 /// How long a machine may still talk after its death or after the commands' end.
 const GRACE: Duration = Duration::from_secs(90);
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// A panic prints, then waits five seconds before it restarts the machine.
+const LAST_WORDS: Duration = Duration::from_secs(9);
+/// Who stands still has said everything.
+const STANDING_STILL: Duration = Duration::from_secs(2);
+const STILL: &[&str] = &[HALTED, "Ferroxen cannot start", "Halted (noreboot)"];
 
 /// Follows what the console says, one line after the other.
 #[derive(Debug, Default)]
@@ -84,9 +88,20 @@ struct Follower {
     death: Option<String>,
     up: bool,
     halted: bool,
+    still: bool,
 }
 
 impl Follower {
+    /// How long the machine may still talk, if it is at its end.
+    fn grace(&self) -> Option<Duration> {
+        match (self.still, self.death.is_some(), self.status.is_some()) {
+            (true, ..) => Some(STANDING_STILL),
+            (_, true, _) => Some(LAST_WORDS),
+            (.., true) => Some(GRACE),
+            _ => None,
+        }
+    }
+
     /// Takes a line; returns it if it is output of the commands.
     fn line(&mut self, line: &str) -> Option<String> {
         if line.contains(UP) {
@@ -100,6 +115,7 @@ impl Follower {
         if !self.inside && line.contains(HALTED) {
             self.halted = true;
         }
+        self.still |= believed && STILL.iter().any(|mark| line.contains(mark));
         if self.status.is_some() {
             return None;
         }
@@ -191,7 +207,7 @@ pub fn watch(mut cmd: Command, timeout: Duration, log: &Path, show: Show, typed:
     let mut held = VecDeque::new();
     let mut up_after = None;
     let mut deadline = start + timeout;
-    let mut ending = false;
+    let mut ending = None;
     let mut powered_off = false;
     loop {
         match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -221,10 +237,8 @@ pub fn watch(mut cmd: Command, timeout: Duration, log: &Path, show: Show, typed:
                     up_after = Some(start.elapsed());
                 }
                 console.push(line);
-                let last_words = follower.death.is_some() || follower.halted;
-                if !ending && (follower.status.is_some() || last_words) {
-                    ending = true;
-                    let grace = if last_words { LAST_WORDS } else { GRACE };
+                if let Some(grace) = follower.grace().filter(|&grace| ending.is_none_or(|shorter| grace < shorter)) {
+                    ending = Some(grace);
                     deadline = deadline.min(Instant::now() + grace);
                 }
             }
