@@ -26,8 +26,9 @@ use crate::initramfs::{self, Contents, Orders};
 use crate::kernel_image;
 use crate::kernel_variants::Variant;
 use crate::paths::Paths;
+use crate::setup::by_hand::Wanted;
 use crate::setup::{Kernel, KernelChoice, Parts, Qemu};
-use crate::{build, endure, guests, own_tools, rootfs, ui};
+use crate::{build, endure, guests, own_tools, rootfs, setup, ui};
 
 /// Exit codes of `./x boot` that no command in dom0 had a part in.
 pub const EXIT_DIED: i32 = 125;
@@ -312,6 +313,15 @@ fn prepare(paths: &Paths, args: &BootArgs, console: Console) -> Result<Prepared>
             );
         }
     }
+    setup::by_hand::check(
+        paths,
+        Wanted {
+            kernel: args.guest.is_none().then_some(&args.kernel),
+            xen: args.hypervisor == Hypervisor::Xen,
+            xen_tools: args.hypervisor != Hypervisor::None && matches!(args.tools.as_deref(), Some("debian" | "both")),
+            grub: !matches!(args.via, Via::Qemu | Via::Pvh),
+        },
+    )?;
     let qemu = Qemu::find(paths)?;
     if qemu.major < 10 && args.hypervisor != Hypervisor::None {
         ui::note(format!("QEMU {} has known faults with hypervisors; 10 is better", qemu.version));

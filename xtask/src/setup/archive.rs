@@ -100,7 +100,7 @@ impl Archive {
     /// Opens the view of `suite`, fetching its lists if the cache has none.
     pub fn open(paths: &Paths, suite: Suite) -> Result<Self> {
         if which("apt-get").is_none() || which("dpkg").is_none() {
-            bail!("this machine has no apt, so the parts listed above have to be put in place by hand");
+            bail!("this machine has no apt to fetch it with");
         }
         let dir = paths.cache.join("apt").join(suite.name());
         let conf = dir.join("apt.conf");

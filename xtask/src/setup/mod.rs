@@ -3,6 +3,7 @@
 //! The Rust toolchain is not here, because xtask is built with it: see `xtask/toolchain.sh`.
 
 mod archive;
+pub mod by_hand;
 mod grub;
 mod parts;
 mod qemu;
