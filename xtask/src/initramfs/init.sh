@@ -85,8 +85,10 @@ else
 	[ -f /etc/welcome ] && . /etc/welcome
 	echo 'Leave with `poweroff` or `exit`.'
 	while [ ! -c "/dev/$tty" ]; do sleep 1; done
-	setsid -c sh -l <"/dev/$tty" >"/dev/$tty" 2>&1 &
-	wait $!
+	# What is started with `&` ignores Ctrl-C, and so would all that it starts: the second setsid goes off by itself.
+	setsid setsid -c sh -c 'echo $$ >/run/shell; exec sh -l' <"/dev/$tty" >"/dev/$tty" 2>&1
+	until [ -s /run/shell ]; do sleep 1; done
+	while [ -d "/proc/$(cat /run/shell)" ]; do sleep 1; done
 fi
 sync
 poweroff -f
