@@ -43,7 +43,7 @@ pub struct Boot {
     pub cpu: &'static str,
     /// As `--cmdline`.
     pub cmdline: &'static str,
-    /// As `--exec`.
+    /// As `--exec`; empty: a shell.
     pub exec: &'static str,
     /// How it has to end.
     pub expect: Expect,

@@ -52,6 +52,15 @@ pub const BOOTS: &[Boot] = &[
         )
     },
     Boot {
+        typed: &[
+            ("built-in shell", "sh -c 'echo wait''ing; sleep 600'\r"),
+            ("waiting", "\x03"),
+            ("^C", "echo alive $((40 + 2)); poweroff\r"),
+        ],
+        expect: Expect::Off(&["alive 42", "Entering ACPI S5 state"]),
+        ..console("a_shell_in_dom0_hears_ctrl_c_and_switches_the_machine_off", "", &[])
+    },
+    Boot {
         tools: Some("ferroxen"),
         ..console(
             "the_console_ring_keeps_what_was_said_and_can_be_cleared",

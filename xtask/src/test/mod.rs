@@ -151,7 +151,7 @@ fn arguments(paths: &Paths, test: &Boot) -> BootArgs {
         memory: test.memory,
         cpu: Some(test.cpu.to_owned()),
         cmdline: test.cmdline.to_owned(),
-        exec: Some(test.exec.to_owned()),
+        exec: Some(test.exec.to_owned()).filter(|commands| !commands.is_empty()),
         // systemd under emulation takes its minutes.
         timeout: match (test.timeout, test.rootfs) {
             (0, Some(_)) => 900,
