@@ -3,6 +3,9 @@
 //! Every call of the hypervisor to it is a moment at which other CPUs may do something, so at every one of them each
 //! CPU's TLB fills itself with all that it may take in, guests write wherever a remembered translation lets them, and
 //! the processor sets accessed and dirty bits.
+//!
+//! Only frames that were asked for since the last moment can have changed, so only those are looked at; a reference to one
+//! lives no longer than the hypercall that asked for it ([`SimPlatform::call_is_over`]).
 
 use crate::tlb::Tlb;
 use ferroxen_core::addr::{Maddr, Mfn, Vaddr};
@@ -13,26 +16,40 @@ use ferroxen_core::paging::entry::{ACCESSED, DIRTY, PRESENT, USER, WRITABLE};
 use ferroxen_core::platform::{Fault, Flush, Level, Platform};
 use ferroxen_sync::SharedPage;
 use ferroxen_sync::fail::pause;
-use std::rc::Rc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 /// CPUs of the machine.
 pub const CPUS: usize = 4;
+/// Frames that it can have at most.
+const MOST_FRAMES: usize = 128;
 /// Where hypercalls' arguments are: a piece of guest memory beside the tables.
 pub const ARGUMENTS: u64 = 0x10_0000;
-/// The present entries of a table, by index.
-type Entries = Rc<[(usize, Pte)]>;
-
 /// How large it is.
 pub const ARGUMENT_BYTES: usize = 0x2000;
+
+/// What the CPUs remember, and what they can see.
+#[derive(Default)]
+struct Caches {
+    tlbs: [Tlb; CPUS],
+    /// The present entries of each frame, with their places.
+    entries: Vec<Vec<(usize, Pte)>>,
+    scratch: Vec<(usize, Pte)>,
+}
+
+/// Memory of machines that are over, for the next: to come by some is half of a short story's time.
+static MEMORY: Mutex<Vec<Vec<SharedPage>>> = Mutex::new(Vec::new());
 
 /// The machine.
 pub struct SimPlatform {
     pages: Vec<SharedPage>,
+    /// Frames that this hypercall asked for, a bit each.
+    touched: [AtomicU64; MOST_FRAMES / 64],
+    /// Those that earlier ones asked for, not yet looked at.
+    stale: [AtomicU64; MOST_FRAMES / 64],
     m2p: Vec<AtomicU64>,
     arguments: Mutex<Vec<u8>>,
-    tlbs: Mutex<[Tlb; CPUS]>,
+    caches: Mutex<Caches>,
     stamp: AtomicU32,
     flushed: [AtomicU32; CPUS],
     random: AtomicU64,
@@ -48,12 +65,22 @@ pub struct SimPlatform {
 
 impl SimPlatform {
     /// A machine with so many frames.
+    ///
+    /// # Panics
+    /// More than 128 frames.
     pub fn new(frames: usize, seed: u64) -> Self {
+        assert!(frames <= MOST_FRAMES);
+        let mut pages = MEMORY.lock().unwrap_or_else(|e| e.into_inner()).pop().unwrap_or_default();
+        pages.truncate(frames);
+        pages.iter().for_each(SharedPage::zero);
+        pages.resize_with(frames, SharedPage::zeroed);
         SimPlatform {
-            pages: (0..frames).map(|_| SharedPage::zeroed()).collect(),
+            pages,
+            touched: Default::default(),
+            stale: Default::default(),
             m2p: (0..frames).map(|_| AtomicU64::new(u64::MAX)).collect(),
             arguments: Mutex::new(vec![0; ARGUMENT_BYTES]),
-            tlbs: Mutex::default(),
+            caches: Mutex::new(Caches { entries: vec![Vec::new(); frames], ..Caches::default() }),
             stamp: AtomicU32::new(1),
             flushed: [const { AtomicU32::new(0) }; CPUS],
             random: AtomicU64::new(seed | 1),
@@ -87,10 +114,7 @@ impl SimPlatform {
     /// A root is loaded without telling anybody: a context switch, or a switch between a guest's kernel and user mode.
     pub fn switch(&self, cpu: CpuId, root: Option<(DomId, Mfn)>, what: Flush) {
         self.moment();
-        let mut tlbs = self.tlbs.lock().unwrap_or_else(|e| e.into_inner());
-        let tlb = &mut tlbs[usize::from(cpu.0)];
-        tlb.root = root;
-        drop(tlbs);
+        self.caches().tlbs[usize::from(cpu.0)].load(root);
         self.drop_translations(cpu, what);
     }
 
@@ -101,14 +125,95 @@ impl SimPlatform {
             self.flushed[usize::from(cpu.0)].store(now, Ordering::SeqCst);
         }
         let _ours = pause();
-        self.tlbs.lock().unwrap_or_else(|e| e.into_inner())[usize::from(cpu.0)].flush(what);
+        self.caches().tlbs[usize::from(cpu.0)].flush(what);
         self.moment();
     }
 
     /// What the CPUs remember.
     pub fn with_tlbs<R>(&self, look: impl FnOnce(&[Tlb; CPUS]) -> R) -> R {
         self.moment();
-        look(&self.tlbs.lock().unwrap_or_else(|e| e.into_inner()))
+        look(&self.caches().tlbs)
+    }
+
+    /// The present entries of each frame, with their places, as they are now.
+    pub fn with_entries<R>(&self, look: impl FnOnce(&[Vec<(usize, Pte)>]) -> R) -> R {
+        let mut caches = self.caches();
+        self.look_again(&mut caches);
+        look(&caches.entries)
+    }
+
+    /// A hypercall ended: it refers to no frame any more.
+    pub fn call_is_over(&self) {
+        for (touched, stale) in self.touched.iter().zip(&self.stale) {
+            stale.store(stale.load(Ordering::Relaxed) | touched.load(Ordering::Relaxed), Ordering::Relaxed);
+            touched.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn caches(&self) -> MutexGuard<'_, Caches> {
+        self.caches.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Reads a frame's words, and changes none.
+    pub fn words(&self, mfn: Mfn) -> impl Iterator<Item = u64> {
+        let page = usize::try_from(mfn.0).ok().and_then(|at| self.pages.get(at));
+        page.into_iter().flat_map(|page| page.words()).map(|word| word.load(Ordering::Relaxed))
+    }
+
+    /// Reads one of a frame's words.
+    pub fn word(&self, mfn: Mfn, index: usize) -> u64 {
+        self.pages[mfn.0 as usize].load_u64(index * 8)
+    }
+
+    /// The frame's contents, which may change from now on.
+    fn touch(&self, mfn: Mfn) -> Option<&SharedPage> {
+        let at = usize::try_from(mfn.0).ok()?;
+        let page = self.pages.get(at)?;
+        let word = &self.touched[at / 64];
+        word.store(word.load(Ordering::Relaxed) | 1 << (at % 64), Ordering::Relaxed);
+        Some(page)
+    }
+
+    /// Sees the frames that may have changed; gives those that have.
+    fn look_again(&self, caches: &mut Caches) -> [u64; MOST_FRAMES / 64] {
+        let mut changed = [0; MOST_FRAMES / 64];
+        for (n, changed) in changed.iter_mut().enumerate() {
+            let mut left = self.touched[n].load(Ordering::Relaxed) | self.stale[n].swap(0, Ordering::Relaxed);
+            while left != 0 {
+                let bit = left.trailing_zeros() as usize;
+                left &= left - 1;
+                caches.scratch.clear();
+                present(&self.pages[n * 64 + bit], &mut caches.scratch);
+                let known = &mut caches.entries[n * 64 + bit];
+                if *known != caches.scratch {
+                    known.clone_from(&caches.scratch);
+                    *changed |= 1 << bit;
+                }
+            }
+        }
+        changed
+    }
+
+    /// Looks at everything anew and compares it with what was thought to be known.
+    ///
+    /// # Panics
+    /// When a change was overlooked, or a CPU could have taken in what it did not.
+    pub fn verify(&self) {
+        self.moment();
+        let mut caches = self.caches();
+        let changed = self.look_again(&mut caches);
+        let Caches { tlbs, entries, scratch } = &mut *caches;
+        for (page, known) in self.pages.iter().zip(&*entries) {
+            scratch.clear();
+            present(page, scratch);
+            assert_eq!(known, scratch);
+        }
+        for tlb in tlbs {
+            tlb.fill(|mfn| bit(&changed, mfn), |mfn| list(entries, mfn));
+            let before = (tlb.leaves.len(), tlb.steps.len());
+            tlb.fill(|_| true, |mfn| list(entries, mfn));
+            assert_eq!((tlb.leaves.len(), tlb.steps.len()), before);
+        }
     }
 
     fn number(&self, below: u64) -> u64 {
@@ -124,31 +229,28 @@ impl SimPlatform {
     /// Something can happen on every CPU now.
     pub fn moment(&self) {
         let _ours = pause();
-        let mut tlbs = self.tlbs.lock().unwrap_or_else(|e| e.into_inner());
-        let mut seen: Vec<Option<Entries>> = vec![None; self.pages.len()];
+        let mut caches = self.caches();
+        let changed = self.look_again(&mut caches);
+        let Caches { tlbs, entries, .. } = &mut *caches;
         for tlb in tlbs.iter_mut() {
-            tlb.fill(|mfn| match (seen.get_mut(mfn.0 as usize), self.pages.get(mfn.0 as usize)) {
-                (Some(known), Some(page)) => known.get_or_insert_with(|| present(page)).clone(),
-                _ => Rc::new([]),
-            });
+            tlb.fill(|mfn| bit(&changed, mfn), |mfn| list(entries, mfn));
         }
         if !self.hostile.load(Ordering::Relaxed) {
             return;
         }
-        let cpu = self.number(CPUS as u64) as usize;
-        let writable: Vec<_> = tlbs[cpu].leaves.iter().filter(|leaf| leaf.writable).collect();
-        let chosen = self.number(writable.len() as u64) as usize;
-        if let Some(page) = writable.get(chosen).and_then(|leaf| self.pages.get(leaf.mfn.0 as usize)) {
+        let tlb = &tlbs[self.number(CPUS as u64) as usize];
+        let writable = tlb.leaves.iter().filter(|leaf| leaf.writable);
+        let chosen = self.number(writable.clone().count() as u64) as usize;
+        if let Some(page) = writable.clone().nth(chosen).and_then(|leaf| self.touch(leaf.mfn)) {
             let flags = [PRESENT | USER, PRESENT | USER | WRITABLE, 0][self.number(3) as usize];
             let entry = Pte::new(Mfn(self.number(self.pages.len() as u64)), flags);
             let index = [0, 1, 15, 256, 511][self.number(5) as usize];
             page.store_u64(index * 8, entry.0);
         }
         // The processor uses a table: it may set these bits in any present entry that it can reach.
-        let steps: Vec<_> = tlbs[cpu].steps.iter().collect();
-        let chosen = self.number(steps.len() as u64) as usize;
-        if let Some(step) = steps.get(chosen)
-            && let Some(page) = self.pages.get(step.mfn.0 as usize)
+        let chosen = self.number(tlb.steps.len() as u64) as usize;
+        if let Some(step) = tlb.steps.get(chosen)
+            && let Some(page) = self.touch(step.mfn)
         {
             let index = [0, 1, 2, 15, 16][self.number(5) as usize];
             let entry = Pte(page.load_u64(index * 8));
@@ -157,7 +259,6 @@ impl SimPlatform {
                 page.or_u64(index * 8, ACCESSED | dirty);
             }
         }
-        drop(tlbs);
     }
 
     fn copy(&self, at: Vaddr, len: usize, mut each: impl FnMut(usize, &mut u8)) -> Result<(), Fault> {
@@ -174,21 +275,35 @@ impl SimPlatform {
     }
 }
 
-/// The present entries of a page.
-fn present(page: &SharedPage) -> Rc<[(usize, Pte)]> {
-    let mut found = Vec::new();
-    for (at, group) in page.words().chunks_exact(8).enumerate() {
+impl Drop for SimPlatform {
+    fn drop(&mut self) {
+        MEMORY.lock().unwrap_or_else(|e| e.into_inner()).push(std::mem::take(&mut self.pages));
+    }
+}
+
+/// Appends the present entries of a page, with their places.
+fn present(page: &SharedPage, found: &mut Vec<(usize, Pte)>) {
+    for (at, group) in page.words().chunks_exact(16).enumerate() {
         if group.iter().fold(0, |all, word| all | word.load(Ordering::Relaxed)) & PRESENT == 0 {
             continue;
         }
         for (offset, word) in group.iter().enumerate() {
             let entry = Pte(word.load(Ordering::Relaxed));
             if entry.present() {
-                found.push((at * 8 + offset, entry));
+                found.push((at * 16 + offset, entry));
             }
         }
     }
-    found.into()
+}
+
+/// A frame's entries; none beyond memory.
+fn list(entries: &[Vec<(usize, Pte)>], mfn: Mfn) -> &[(usize, Pte)] {
+    usize::try_from(mfn.0).ok().and_then(|at| entries.get(at)).map_or(&[], |list| list)
+}
+
+/// Whether a frame's bit is set; not beyond memory.
+fn bit(words: &[u64; MOST_FRAMES / 64], mfn: Mfn) -> bool {
+    mfn.0 < MOST_FRAMES as u64 && words[mfn.0 as usize / 64] >> (mfn.0 % 64) & 1 != 0
 }
 
 /// Counts down unless it is "never"; `true` once it is at 0.
@@ -205,7 +320,7 @@ fn count_down(counter: &AtomicU64) -> bool {
 
 impl Platform for SimPlatform {
     fn page(&self, mfn: Mfn) -> &SharedPage {
-        self.pages.get(mfn.0 as usize).unwrap_or_else(|| panic!("{mfn:?} is no memory"))
+        self.touch(mfn).unwrap_or_else(|| panic!("{mfn:?} is no memory"))
     }
 
     fn copy_from_guest(&self, _cpu: CpuId, from: Vaddr, to: &mut [u8]) -> Result<(), Fault> {
@@ -253,7 +368,7 @@ impl Platform for SimPlatform {
     }
 
     fn load_root(&self, cpu: CpuId, root: Maddr) {
-        let dom = self.tlbs.lock().unwrap_or_else(|e| e.into_inner())[usize::from(cpu.0)].root;
+        let dom = self.caches().tlbs[usize::from(cpu.0)].root();
         let root = dom.map(|(dom, _)| (dom, root.mfn()));
         assert!(root.is_some(), "a root is loaded on an idle CPU");
         self.switch(cpu, root, Flush::All);

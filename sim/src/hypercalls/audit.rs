@@ -6,7 +6,6 @@ use ferroxen_core::domain::DomId;
 use ferroxen_core::evtchn::{Binding, audit_ports};
 use ferroxen_core::frame::{FrameKind, FrameType};
 use ferroxen_core::paging::Pte;
-use ferroxen_core::platform::Platform;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
@@ -44,7 +43,8 @@ impl World {
                 *writable += u32::from(mapping.host && mapping.writable);
             }
             if !dom.privileged && !dom.is_dying() {
-                for (mfn, [all, writable]) in self.foreign_entries(dom.id) {
+                let foreign = self.hv.platform.with_entries(|entries| self.foreign_entries(dom.id, entries));
+                for (mfn, [all, writable]) in foreign {
                     let [may, may_write] = allowed.get(&mfn).copied().unwrap_or_default();
                     assert!(
                         all <= may && writable <= may_write,
@@ -64,7 +64,7 @@ impl World {
     }
 
     /// How often a domain's valid tables map each frame of another one, and how often writable.
-    fn foreign_entries(&self, mapper: DomId) -> BTreeMap<Mfn, [u32; 2]> {
+    fn foreign_entries(&self, mapper: DomId, entries: &[Vec<(usize, Pte)>]) -> BTreeMap<Mfn, [u32; 2]> {
         let frames = &self.hv.frames;
         let mut found: BTreeMap<Mfn, [u32; 2]> = BTreeMap::new();
         for table in (RAM..FRAMES).map(Mfn) {
@@ -74,10 +74,8 @@ impl World {
             {
                 continue;
             }
-            for word in self.hv.platform.page(table).words() {
-                let entry = Pte(word.load(Ordering::Relaxed));
-                if entry.present()
-                    && let FrameKind::Owned(owner) = frames.kind(entry.mfn())
+            for &(_, entry) in &entries[table.0 as usize] {
+                if let FrameKind::Owned(owner) = frames.kind(entry.mfn())
                     && owner != mapper
                 {
                     let [all, writable] = found.entry(entry.mfn()).or_default();

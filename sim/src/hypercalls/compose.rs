@@ -8,7 +8,6 @@ use crate::script::Script;
 use ferroxen_core::addr::Mfn;
 use ferroxen_core::paging::Pte;
 use ferroxen_core::paging::entry::{PRESENT, USER, WRITABLE};
-use ferroxen_core::platform::Platform;
 use xen_abi::GuestPtr;
 use xen_abi::event_channel::*;
 use xen_abi::grant_table::*;
@@ -512,7 +511,7 @@ impl World {
             let Some(&table) = self.grant_frames(id).first() else { continue };
             let size = if self.dom(id).grants.size().0 == 2 { 16 } else { 8 };
             for at in 0..12u32 {
-                let header = self.hv.platform.page(table).load_u32(at as usize * size);
+                let header = self.hv.platform.word(table, at as usize * size / 8) as u32;
                 if header & 3 != 0 && header >> 16 == u32::from(dom) {
                     found.push((id, at));
                 }

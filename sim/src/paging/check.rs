@@ -9,14 +9,13 @@ use ferroxen_core::evtchn;
 use ferroxen_core::frame::{FrameKind, FrameType};
 use ferroxen_core::paging::entry::{GLOBAL, GUEST_KERNEL, HYPERVISOR_SLOTS, PAT_OR_PSE, USER};
 use ferroxen_core::paging::{Pte, fix_up_descriptor};
-use ferroxen_core::platform::Platform;
 use std::sync::atomic::Ordering;
 
-/// What was found by walking.
-#[derive(Clone, Default)]
+/// What was found by walking: references, and uses by type.
+#[derive(Clone, Copy, Default, Debug)]
 struct Found {
     references: u32,
-    uses: Vec<FrameType>,
+    uses: [u32; FrameType::Writable as usize + 1],
 }
 
 impl World {
@@ -25,24 +24,24 @@ impl World {
     /// # Panics
     /// When something does not hold.
     pub fn check(&self) {
-        self.check_counts();
+        self.hv.platform.with_entries(|entries| self.check_counts(entries));
         self.check_owners();
         self.check_tlbs();
     }
 
     fn entry(&self, table: Mfn, index: usize) -> Pte {
-        Pte(self.hv.platform.page(table).load_u64(index * 8))
+        Pte(self.hv.platform.word(table, index))
     }
 
     /// Every reference and every use that exists is counted, and none else.
-    fn check_counts(&self) {
+    fn check_counts(&self, entries: &[Vec<(usize, Pte)>]) {
         let frames = &self.hv.frames;
-        let mut found = vec![Found::default(); FRAMES as usize];
+        let mut found = [Found::default(); FRAMES as usize];
         let mut add = |mfn: Mfn, ty: FrameType| {
             let Some(found) = found.get_mut(mfn.0 as usize) else { return };
             found.references += 1;
             if ty != FrameType::None {
-                found.uses.push(ty);
+                found.uses[ty as usize] += 1;
             }
         };
         for vcpu in &self.vcpus {
@@ -84,13 +83,14 @@ impl World {
                 add(mfn, FrameType::None);
             }
             let level = ty.level();
-            for index in 0..if level == 0 { 0 } else { held } {
-                let entry = self.entry(mfn, index);
-                if level == 4 && HYPERVISOR_SLOTS.contains(&index) {
-                    assert!(held < 512 || entry.0 == hypervisor_slot(index), "slot {index} of {mfn:?} is {entry:?}");
-                    continue;
+            if level == 4 && held == 512 {
+                for index in HYPERVISOR_SLOTS {
+                    let entry = self.entry(mfn, index);
+                    assert!(entry.0 == hypervisor_slot(index), "slot {index} of {mfn:?} is {entry:?}");
                 }
-                if !entry.present() {
+            }
+            for &(index, entry) in if level == 0 { &[][..] } else { &entries[mfn.0 as usize] } {
+                if index >= held || level == 4 && HYPERVISOR_SLOTS.contains(&index) {
                     continue;
                 }
                 let child = entry.mfn();
@@ -131,13 +131,13 @@ impl World {
                 found.uses
             );
             assert!(allocated == 1 || found.references != 0, "{mfn:?} is nobody's");
-            assert_eq!(uses as usize, found.uses.len(), "{mfn:?} is used as {ty:?}, found {:?}", found.uses);
-            assert!(found.uses.iter().all(|&used| used == ty), "{mfn:?} is {ty:?}, used as {:?}", found.uses);
+            let mut as_counted = [0; FrameType::Writable as usize + 1];
+            as_counted[ty as usize] = uses;
+            assert_eq!(as_counted, found.uses, "{mfn:?} is used as {ty:?} {uses}, found by type were {:?}", found.uses);
             assert!(uses == 0 || frames.is_validated(mfn) || frames.parked(mfn).is_some(), "{mfn:?}: {ty:?} not valid");
             if ty == FrameType::SegDesc && uses != 0 {
                 // What the processor would use is checked, whatever the guest did.
-                for word in self.hv.platform.page(mfn).words() {
-                    let descriptor = word.load(Ordering::Relaxed);
+                for descriptor in self.hv.platform.words(mfn).filter(|&word| word != 0) {
                     assert_eq!(fix_up_descriptor(descriptor), Some(descriptor), "{mfn:?}");
                 }
             }
@@ -157,12 +157,23 @@ impl World {
     fn check_owners(&self) {
         let mut free = 0;
         self.hv.heap.check(&self.hv.frames, |_, order| free += 1u64 << order);
-        let owned = (RAM..FRAMES).map(Mfn).filter(|&mfn| self.hv.frames.owner(mfn).is_some()).count() as u64;
-        let ours = (RAM..FRAMES).filter(|&mfn| self.hv.frames.kind(Mfn(mfn)) == FrameKind::Hypervisor).count() as u64;
+        let (mut owned, mut ours) = (0, 0);
+        let mut own = [(DomId(0), 0); FRAMES as usize];
+        for mfn in (RAM..FRAMES).map(Mfn) {
+            match self.hv.frames.kind(mfn) {
+                FrameKind::Owned(owner) => {
+                    owned += 1;
+                    own[mfn.0 as usize] = (owner, u64::from(!self.hv.frames.is_shared(mfn)));
+                }
+                FrameKind::Hypervisor => ours += 1,
+                FrameKind::Blank | FrameKind::FreeBlock => {}
+            }
+        }
         assert_eq!(free + owned + ours, FRAMES - RAM);
         for id in self.ids() {
             let total = self.dom(id).pages.total.load(Ordering::SeqCst);
-            assert_eq!(total, self.own_frames_of(id).len() as u64, "d{id}'s frames");
+            let counted: u64 = own.iter().filter(|(owner, _)| *owner == DomId(id)).map(|(_, own)| own).sum();
+            assert_eq!(total, counted, "d{id}'s frames");
         }
     }
 
@@ -171,12 +182,12 @@ impl World {
         let frames = &self.hv.frames;
         self.hv.platform.with_tlbs(|tlbs| {
             for (cpu, tlb) in tlbs.iter().enumerate() {
-                if let Some((dom, root)) = tlb.root {
+                if let Some((dom, root)) = tlb.root() {
                     assert_eq!(frames.owner(root), Some(dom), "CPU {cpu} runs on {root:?}");
                     assert_eq!(frames.type_count(root).0, FrameType::L4, "CPU {cpu} runs on {root:?}");
                     assert!(frames.type_count(root).1 != 0, "CPU {cpu} runs on {root:?}, which nobody uses");
                 }
-                for step in &tlb.steps {
+                for step in tlb.steps.iter() {
                     let (ty, uses) = frames.type_count(step.mfn);
                     match frames.kind(step.mfn) {
                         FrameKind::Owned(owner) => {
@@ -188,7 +199,7 @@ impl World {
                         FrameKind::Hypervisor => panic!("CPU {cpu} walks through {step:?}"),
                     }
                 }
-                for leaf in &tlb.leaves {
+                for leaf in tlb.leaves.iter() {
                     if leaf.mfn.0 >= FRAMES {
                         assert!(leaf.dom == DomId(0), "CPU {cpu}: {leaf:?}");
                         continue;

@@ -11,7 +11,6 @@ use ferroxen_core::frame::{FrameKind, FrameType};
 use ferroxen_core::hypercall::{HypercallResult, Stop};
 use ferroxen_core::paging::entry::{ACCESSED, DIRTY, GLOBAL, PAT_OR_PSE, PCD, PRESENT, USER, WRITABLE};
 use ferroxen_core::paging::{self, PagingError, PtWrite, Pte, PteClaim};
-use ferroxen_core::platform::Platform;
 use std::sync::atomic::Ordering;
 use xen_abi::xen::*;
 
@@ -83,11 +82,9 @@ impl World {
         let FrameKind::Owned(owner) = frames.kind(mfn) else { return format!("{mfn:?} free") };
         let (ty, uses) = frames.type_count(mfn);
         let ty = if uses == 0 { FrameType::None } else { ty };
-        let words = self.hv.platform.page(mfn).words();
-        let filled: Vec<_> = (0..512)
-            .map(|i| (i, words[i].load(Ordering::Relaxed)))
-            .filter(|&(i, word)| word != 0 && !(ty == FrameType::None && (256..272).contains(&i)))
-            .collect();
+        let words = self.hv.platform.words(mfn).enumerate();
+        let filled: Vec<_> =
+            words.filter(|&(i, word)| word != 0 && !(ty == FrameType::None && (256..272).contains(&i))).collect();
         let pinned = frames.is_pinned(mfn);
         format!("{mfn:?} {owner:?} {} {ty:?} {uses} {pinned} {filled:x?}", frames.references(mfn))
     }
@@ -352,7 +349,7 @@ impl World {
             (FrameType::L1, _) => {
                 let target = entry.mfn();
                 let (ty, uses) = frames.type_count(target);
-                let old = Pte(self.hv.platform.page(table).load_u64(Maddr(request.ptr & !7).offset()));
+                let old = Pte(self.hv.platform.word(table, Maddr(request.ptr).offset() / 8));
                 if !entry.present() {
                     Some(true)
                 } else if entry.has(PAT_OR_PSE | PCD) && dom != 0 {
@@ -391,8 +388,7 @@ impl World {
         // What the processor would use is checked, whatever the guest did.
         for vcpu in &self.vcpus {
             for &mfn in vcpu.pv.gdt_frames.iter().chain(&vcpu.pv.ldt_frames).filter(|&&mfn| mfn != Mfn(0)) {
-                for word in self.hv.platform.page(mfn).words() {
-                    let descriptor = word.load(Ordering::Relaxed);
+                for descriptor in self.hv.platform.words(mfn) {
                     assert_eq!(paging::fix_up_descriptor(descriptor), Some(descriptor), "{mfn:?}");
                 }
             }
@@ -494,7 +490,7 @@ impl World {
                 continue;
             }
             for index in 0..512 {
-                let entry = Pte(self.hv.platform.page(table).load_u64(index * 8));
+                let entry = Pte(self.hv.platform.word(table, index));
                 if entry.present() && self.hv.frames.owner(entry.mfn()) == Some(DomId(id)) {
                     let vcpu = self.first_of(owner.0);
                     if self.vcpus[vcpu].cpu.is_none() {

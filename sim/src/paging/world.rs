@@ -247,7 +247,9 @@ impl World {
         fail::fail_after(self.allocations);
         let result = call(&mut ctx);
         fail::fail_after(u64::MAX);
-        (result, ctx.effects)
+        let effects = ctx.effects;
+        self.hv.platform.call_is_over();
+        (result, effects)
     }
 
     /// The vcpu, which runs, enters the hypervisor; what is to be done before it goes on is done.

@@ -50,9 +50,34 @@ pub struct SyntaxError {
     pub what: String,
 }
 
+/// Lists in lists, at most.
+const MOST_DEEP: u32 = 8;
+/// Bytes and items that names may stand for, all in all: `a = a + a` doubles.
+const MOST_COPIED: usize = 1 << 20;
+
+impl Value {
+    /// Lists in lists: none has 0.
+    fn depth(&self) -> u32 {
+        match self {
+            Value::List(list) => 1 + list.iter().map(Value::depth).max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    /// Bytes and items.
+    fn size(&self) -> usize {
+        match self {
+            Value::Text(text) => 1 + text.len(),
+            Value::Number(_) => 1,
+            Value::List(list) => 1 + list.iter().map(Value::size).sum::<usize>(),
+        }
+    }
+}
+
 /// All settings of a text, the last of each name; and what was left out of it.
 pub fn parse(text: &str) -> Result<(BTreeMap<String, Setting>, Vec<SyntaxError>), SyntaxError> {
-    let mut parser = Parser { rest: text, at: At { line: 1, column: 1 }, settings: BTreeMap::new() };
+    let at = At { line: 1, column: 1 };
+    let mut parser = Parser { rest: text, at, settings: BTreeMap::new(), depth: 0, copied: 0 };
     let mut ignored = Vec::new();
     loop {
         parser.blank(true);
@@ -89,6 +114,10 @@ struct Parser<'a> {
     rest: &'a str,
     at: At,
     settings: BTreeMap<String, Setting>,
+    /// Lists that are open.
+    depth: u32,
+    /// What names stood for so far.
+    copied: usize,
 }
 
 impl Parser<'_> {
@@ -182,7 +211,13 @@ impl Parser<'_> {
                 let at = self.at;
                 let name = self.name().unwrap_or_default();
                 match (name.as_str(), self.settings.get(&name)) {
-                    (_, Some(known)) => Ok(known.value.clone()),
+                    (_, Some(known)) => {
+                        self.copied = self.copied.saturating_add(known.value.size());
+                        if self.copied > MOST_COPIED {
+                            return Err(SyntaxError { at, what: "names stand for more than 1 MiB".to_owned() });
+                        }
+                        Ok(known.value.clone())
+                    }
                     ("True" | "true", None) => Ok(Value::Number(1)),
                     ("False" | "false" | "None", None) => Ok(Value::Number(0)),
                     _ => Err(SyntaxError { at, what: format!("\"{name}\" is no value: a string wants quotes") }),
@@ -238,17 +273,27 @@ impl Parser<'_> {
 
     fn list(&mut self) -> Result<Value, SyntaxError> {
         let begin = self.at;
+        let too_deep = || SyntaxError { at: begin, what: format!("lists in lists are {MOST_DEEP} deep at most") };
+        self.depth = self.depth.saturating_add(1);
+        if self.depth > MOST_DEEP {
+            return Err(too_deep());
+        }
         self.next();
         let mut list = Vec::new();
         loop {
             self.blank(true);
             if self.take_if(|c| c == ']').is_some() {
+                self.depth = self.depth.saturating_sub(1);
                 return Ok(Value::List(list));
             }
             if self.rest.is_empty() {
                 return Err(SyntaxError { at: begin, what: "the list does not end".to_owned() });
             }
-            list.push(self.value()?);
+            let value = self.value()?;
+            if value.depth() >= MOST_DEEP {
+                return Err(too_deep());
+            }
+            list.push(value);
             self.blank(true);
             if self.take_if(|c| c == ',').is_none() && self.peek() != Some(']') {
                 return Err(self.unexpected("\",\" or \"]\""));
@@ -319,6 +364,25 @@ mod tests {
         );
         assert_eq!(error("a = [ 'x'"), "1:10: \",\" or \"]\" is expected, not the end of the file");
         assert_eq!(error("= 1"), "1:1: a name (NAME = VALUE) is expected, not \"=\"");
+    }
+
+    /// A stack of brackets was a stack of calls.
+    #[test]
+    fn lists_are_not_nested_without_end() {
+        assert!(parse(&format!("a = {}1{}", "[".repeat(8), "]".repeat(8))).is_ok());
+        assert_eq!(error(&format!("a = {}", "[".repeat(100_000))), "1:13: lists in lists are 8 deep at most");
+        let by_name = format!("a = []\n{}", "a = [a]\n".repeat(100));
+        assert_eq!(error(&by_name), "9:5: lists in lists are 8 deep at most");
+    }
+
+    /// Thirty lines would have filled any memory.
+    #[test]
+    fn a_value_does_not_double_without_end() {
+        let text = |lines| format!("a = 'ha'\n{}", "a = a + a\n".repeat(lines));
+        assert!(parse(&text(10)).is_ok());
+        assert_eq!(error(&text(60)), "19:9: names stand for more than 1 MiB");
+        let lists = format!("a = []\nb = [1]\n{}", "b = b + b\n".repeat(60));
+        assert!(error(&lists).ends_with("names stand for more than 1 MiB"));
     }
 
     #[test]
