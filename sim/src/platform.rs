@@ -35,6 +35,8 @@ struct Caches {
     /// The present entries of each frame, with their places.
     entries: Vec<Vec<(usize, Pte)>>,
     scratch: Vec<(usize, Pte)>,
+    /// Frames whose entries changed since the CPUs looked last, a bit each.
+    changed: [u64; MOST_FRAMES / 64],
 }
 
 /// Memory of machines that are over, for the next: to come by some is half of a short story's time.
@@ -174,10 +176,9 @@ impl SimPlatform {
         Some(page)
     }
 
-    /// Sees the frames that may have changed; gives those that have.
-    fn look_again(&self, caches: &mut Caches) -> [u64; MOST_FRAMES / 64] {
-        let mut changed = [0; MOST_FRAMES / 64];
-        for (n, changed) in changed.iter_mut().enumerate() {
+    /// Sees the frames that may have changed.
+    fn look_again(&self, caches: &mut Caches) {
+        for n in 0..self.touched.len() {
             let mut left = self.touched[n].load(Ordering::Relaxed) | self.stale[n].swap(0, Ordering::Relaxed);
             while left != 0 {
                 let bit = left.trailing_zeros() as usize;
@@ -187,11 +188,20 @@ impl SimPlatform {
                 let known = &mut caches.entries[n * 64 + bit];
                 if *known != caches.scratch {
                     known.clone_from(&caches.scratch);
-                    *changed |= 1 << bit;
+                    caches.changed[n] |= 1 << bit;
                 }
             }
         }
-        changed
+    }
+
+    /// All CPUs take in what they can.
+    fn fill(&self, caches: &mut Caches) {
+        self.look_again(caches);
+        let changed = std::mem::take(&mut caches.changed);
+        let Caches { tlbs, entries, .. } = caches;
+        for tlb in tlbs {
+            tlb.fill(|mfn| bit(&changed, mfn), |mfn| list(entries, mfn));
+        }
     }
 
     /// Looks at everything anew and compares it with what was thought to be known.
@@ -201,15 +211,14 @@ impl SimPlatform {
     pub fn verify(&self) {
         self.moment();
         let mut caches = self.caches();
-        let changed = self.look_again(&mut caches);
-        let Caches { tlbs, entries, scratch } = &mut *caches;
+        self.fill(&mut caches);
+        let Caches { tlbs, entries, scratch, .. } = &mut *caches;
         for (page, known) in self.pages.iter().zip(&*entries) {
             scratch.clear();
             present(page, scratch);
             assert_eq!(known, scratch);
         }
         for tlb in tlbs {
-            tlb.fill(|mfn| bit(&changed, mfn), |mfn| list(entries, mfn));
             let before = (tlb.leaves.len(), tlb.steps.len());
             tlb.fill(|_| true, |mfn| list(entries, mfn));
             assert_eq!((tlb.leaves.len(), tlb.steps.len()), before);
@@ -230,11 +239,8 @@ impl SimPlatform {
     pub fn moment(&self) {
         let _ours = pause();
         let mut caches = self.caches();
-        let changed = self.look_again(&mut caches);
-        let Caches { tlbs, entries, .. } = &mut *caches;
-        for tlb in tlbs.iter_mut() {
-            tlb.fill(|mfn| bit(&changed, mfn), |mfn| list(entries, mfn));
-        }
+        self.fill(&mut caches);
+        let tlbs = &caches.tlbs;
         if !self.hostile.load(Ordering::Relaxed) {
             return;
         }

@@ -60,11 +60,11 @@ fn clear<P: Platform>(ctx: &mut Ctx<'_, P>, request: Request, mapping: &Mapping)
     if !mapping.host || request.host == 0 {
         return Ok(None);
     }
-    let frame = mapping.frame;
+    let (frame, writable) = (mapping.frame, mapping.writable);
     let cleared = match (mapping.by_entry, request.replace) {
-        (false, 0) => clear_l1e_at_va(ctx, Vaddr(request.host), frame),
-        (true, 0) => clear_l1e_at_maddr(ctx, Maddr(request.host), frame),
-        (false, from) => move_l1e(ctx, Vaddr(from), Vaddr(request.host), frame),
+        (false, 0) => clear_l1e_at_va(ctx, Vaddr(request.host), frame, writable),
+        (true, 0) => clear_l1e_at_maddr(ctx, Maddr(request.host), frame, writable),
+        (false, from) => move_l1e(ctx, Vaddr(from), Vaddr(request.host), frame, writable),
         // A linear address would have to stand for a machine address.
         (true, _) => return Err(Status::General.into()),
     };

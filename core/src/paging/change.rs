@@ -96,7 +96,7 @@ impl<P: Platform> Mmu<'_, P> {
                 && self.frames().kind(new.mfn()) == FrameKind::Owned(self.data)
             {
                 let held = FrameRef::restore(new.mfn());
-                let used = self.use_as(&held, FrameType::Writable);
+                let used = self.use_in_table(&held, FrameType::Writable);
                 held.store();
                 used?.store();
                 let done = exchange(word, new, how).is_some();

@@ -148,13 +148,19 @@ fn install<P: Platform>(
     }
 }
 
-/// Clears the entry at a linear address of the caller's running tables, if it maps `expected`.
+/// Clears the entry at a linear address of the caller's running tables, if it maps `expected`, writable or not as told: one
+/// that does not is another mapping of the same frame, whose end is not this one's.
 ///
 /// # Errors
 /// `Invalid` when it does not.
-pub fn clear_l1e_at_va<P: Platform>(ctx: &mut Ctx<'_, P>, va: Vaddr, expected: Mfn) -> Result<Displaced, PagingError> {
+pub fn clear_l1e_at_va<P: Platform>(
+    ctx: &mut Ctx<'_, P>,
+    va: Vaddr,
+    expected: Mfn,
+    writable: bool,
+) -> Result<Displaced, PagingError> {
     let (table, index) = find_l1e(ctx.hv, ctx.pv.kernel_root, va).ok_or(PagingError::Invalid)?;
-    clear(ctx, table, index, expected, Pte(0))
+    clear(ctx, (table, index), (expected, writable), Pte(0))
 }
 
 /// The same for the entry at a machine address.
@@ -165,14 +171,15 @@ pub fn clear_l1e_at_maddr<P: Platform>(
     ctx: &mut Ctx<'_, P>,
     at: Maddr,
     expected: Mfn,
+    writable: bool,
 ) -> Result<Displaced, PagingError> {
     if at.0 & 7 != 0 {
         return Err(PagingError::Invalid);
     }
-    clear(ctx, at.mfn(), at.offset() / 8, expected, Pte(0))
+    clear(ctx, (at.mfn(), at.offset() / 8), (expected, writable), Pte(0))
 }
 
-/// GNTTABOP_unmap_and_replace: the entry at `to`, which maps `expected`, becomes the entry at `from`, which is cleared.
+/// GNTTABOP_unmap_and_replace: the entry at `to`, which maps `expected` (see [`clear_l1e_at_va`]), becomes the entry at `from`, which is cleared.
 ///
 /// # Errors
 /// `Invalid` when `to` does not map `expected`, or one of them has no level-1 table; then nothing is changed.
@@ -181,6 +188,7 @@ pub fn move_l1e<P: Platform>(
     from: Vaddr,
     to: Vaddr,
     expected: Mfn,
+    writable: bool,
 ) -> Result<Displaced, PagingError> {
     let root = ctx.pv.kernel_root;
     let (from_table, from_index) = find_l1e(ctx.hv, root, from).ok_or(PagingError::Invalid)?;
@@ -193,7 +201,7 @@ pub fn move_l1e<P: Platform>(
         let word = mmu.page(guard.mfn()).words().get(from_index).ok_or(PagingError::Invalid)?;
         Ok(Pte(word.swap(0, core::sync::atomic::Ordering::SeqCst)))
     })?;
-    clear(ctx, to_table, to_index, expected, moved).inspect_err(|_| {
+    clear(ctx, (to_table, to_index), (expected, writable), moved).inspect_err(|_| {
         let mut mmu = Mmu::new(ctx);
         let back = mmu.with_l1(from_table, |mmu, guard| {
             let word = mmu.page(guard.mfn()).words().get(from_index).ok_or(PagingError::Invalid)?;
@@ -210,16 +218,15 @@ pub fn move_l1e<P: Platform>(
 
 fn clear<P: Platform>(
     ctx: &mut Ctx<'_, P>,
-    table: Mfn,
-    index: usize,
-    expected: Mfn,
+    (table, index): (Mfn, usize),
+    (expected, writable): (Mfn, bool),
     new: Pte,
 ) -> Result<Displaced, PagingError> {
     Mmu::new(ctx).with_l1(table, |mmu, guard| {
         let words = mmu.page(guard.mfn()).words();
         let word = words.get(index).ok_or(PagingError::Invalid)?;
         let old = load(words, index);
-        if !old.present() || old.mfn() != expected || !mmu.frames().is_ram(expected) {
+        if !old.present() || old.mfn() != expected || old.writable() != writable || !mmu.frames().is_ram(expected) {
             return Err(PagingError::Invalid);
         }
         if new.present() {

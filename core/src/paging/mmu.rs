@@ -5,7 +5,7 @@ use crate::addr::Mfn;
 use crate::cpu::{CpuId, CpuMask};
 use crate::ctx::{Ctx, Effects};
 use crate::domain::{DomId, Domain, Hypervisor};
-use crate::frame::{FrameRef, FrameTable, FrameType, Freed, GetType, PutType, TypeRef};
+use crate::frame::{FrameRef, FrameTable, FrameType, Freed, GetType, LockedFrame, PutType, TypeRef};
 use crate::platform::Platform;
 use ferroxen_sync::SharedPage;
 
@@ -72,30 +72,59 @@ impl<'a, P: Platform> Mmu<'a, P> {
     pub(super) fn use_as(&mut self, frame: &FrameRef, ty: FrameType) -> Result<TypeRef, PagingError> {
         match self.frames().get_type(frame, ty)? {
             GetType::Have(used) => Ok(used),
-            GetType::Locked(locked) => {
-                let mut locked = locked;
-                loop {
-                    match locked.leftover() {
-                        Ok(ready) => {
-                            let (flushed, here) = ready
-                                .flush(self.frames(), &self.hv.platform, self.cpu, || self.may_remember(frame.mfn()));
-                            if here {
-                                self.flushed_here();
-                            }
-                            return self.validate(flushed, frame);
-                        }
-                        Err(leftover) => {
-                            // Half of some other work, which its owner gave up, stands in the way.
-                            if self.devalidate(leftover).is_err() {
-                                return Err(PagingError::Interrupted);
-                            }
-                        }
+            GetType::Locked(locked) => self.make(locked, frame, ty, false),
+        }
+    }
+
+    /// The same for an entry of a table that this operation holds locked. Half of some other work that stands in the way is
+    /// left for later (`Interrupted`): it may hold the last use of that very table, and giving that back waits for the lock.
+    #[inline(always)]
+    pub(super) fn use_in_table(&mut self, frame: &FrameRef, ty: FrameType) -> Result<TypeRef, PagingError> {
+        match self.frames().get_type(frame, ty)? {
+            GetType::Have(used) => Ok(used),
+            GetType::Locked(locked) => self.make(locked, frame, ty, true),
+        }
+    }
+
+    #[inline]
+    fn make(
+        &mut self,
+        locked: LockedFrame,
+        frame: &FrameRef,
+        ty: FrameType,
+        in_table: bool,
+    ) -> Result<TypeRef, PagingError> {
+        let mut locked = locked;
+        loop {
+            match locked.leftover() {
+                Ok(ready) => {
+                    let (flushed, here) =
+                        ready.flush(self.frames(), &self.hv.platform, self.cpu, || self.may_remember(frame.mfn()));
+                    if here {
+                        self.flushed_here();
                     }
-                    match self.frames().get_type(frame, ty)? {
-                        GetType::Have(used) => return Ok(used),
-                        GetType::Locked(again) => locked = again,
+                    return self.validate(flushed, frame);
+                }
+                Err(leftover) if in_table => {
+                    self.park_hint(leftover.ty().level(), leftover.mfn());
+                    let held = leftover.held();
+                    let nobodys = leftover.park(self.frames(), held);
+                    debug_assert!(nobodys.is_none(), "whose use is given up owns no use");
+                    if let Some(used) = nobodys {
+                        used.store();
+                    }
+                    return Err(PagingError::Interrupted);
+                }
+                Err(leftover) => {
+                    // Half of some other work, which its owner gave up, stands in the way.
+                    if self.devalidate(leftover).is_err() {
+                        return Err(PagingError::Interrupted);
                     }
                 }
+            }
+            match self.frames().get_type(frame, ty)? {
+                GetType::Have(used) => return Ok(used),
+                GetType::Locked(again) => locked = again,
             }
         }
     }

@@ -27,7 +27,7 @@ impl<P: Platform> Mmu<'_, P> {
             Err(error) => return self.get_io(entry, error),
         };
         if entry.writable() {
-            match self.use_as(&frame, FrameType::Writable) {
+            match self.use_in_table(&frame, FrameType::Writable) {
                 Ok(used) => {
                     used.store();
                 }
@@ -97,7 +97,7 @@ impl<P: Platform> Mmu<'_, P> {
         }
         let mfn = entry.mfn();
         let frame = self.frames().get(mfn, self.dom.id)?;
-        match self.use_as(&frame, FrameType::of_level(level.wrapping_sub(1))) {
+        match self.use_in_table(&frame, FrameType::of_level(level.wrapping_sub(1))) {
             Ok(used) => {
                 used.store();
                 frame.store();

@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering;
 use xen_abi::Errno;
 use xen_abi::event_channel::*;
 use xen_abi::grant_table::*;
-use xen_abi::xen::{__HYPERVISOR_multicall, MulticallEntry};
+use xen_abi::xen::{__HYPERVISOR_mmu_update, __HYPERVISOR_multicall, MulticallEntry};
 
 /// Steps after which a story ends.
 const MAX_STEPS: usize = 300;
@@ -237,6 +237,7 @@ impl World {
             .hypercall(vcpu, call.args, finish, polls, |ctx, args| dispatch(ctx, &mut NoDevices, call.number, args));
         self.tell(dom, &call);
         let statuses = self.note(dom, &call);
+        self.note_updates(dom, &call);
         if let (Kind::Populate(frames), Some(Ok(extents))) = (call.kind, result)
             && whole
         {
@@ -279,6 +280,7 @@ impl World {
         for call in &calls {
             self.tell(dom, call);
             self.note(dom, call);
+            self.note_updates(dom, call);
         }
         let results: Vec<u64> = (0..count)
             .map(|n| {
@@ -343,6 +345,19 @@ impl World {
             self.made.insert(0, (dom, op.handle, op.host_addr, op.dev_bus_addr));
         }
         statuses
+    }
+
+    /// What the control domain wrote into another domain's tables is there by its right.
+    fn note_updates(&mut self, dom: u16, call: &Call) {
+        if dom == 0
+            && call.number == u64::from(__HYPERVISOR_mmu_update)
+            && call.args[0] == call.at + LIST
+            && call.args[3] >> 16 != 0
+        {
+            let entries = (0..call.args[1].min(8)).map(|n| call.args[0] + n * 16 + 8);
+            let entries: Vec<u64> = entries.map(|at| self.hv.platform.peek(at)).collect();
+            self.claim_for(call.args[3], &entries);
+        }
     }
 
     /// The guest grants frames of its own, and what it does not have.

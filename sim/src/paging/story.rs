@@ -174,6 +174,9 @@ impl World {
                 };
                 let expected = (count == 1 && foreign == own).then(|| self.predict(dom, &requests[0])).flatten();
                 let result = self.update(vcpu, foreign, &requests[..count], finish, polls);
+                if dom == 0 {
+                    self.claim_for(foreign, &requests.map(|request| request.val));
+                }
                 if let (Some(expected), Some(Ok(_) | Err(Stop::Err(_)))) = (expected, result)
                     && self.hv.platform.copies_left.load(Ordering::SeqCst) == u64::MAX
                 {
@@ -439,7 +442,8 @@ impl World {
             }
             2 => {
                 let displaced = self.call(vcpu, |ctx| {
-                    let displaced = paging::clear_l1e_at_va(ctx, va, mfn);
+                    let displaced = paging::clear_l1e_at_va(ctx, va, mfn, true)
+                        .or_else(|_| paging::clear_l1e_at_va(ctx, va, mfn, false));
                     if displaced.is_ok() {
                         paging::settle(ctx, false);
                     }
@@ -450,7 +454,8 @@ impl World {
             _ => {
                 let from = Vaddr((self.index(script) as u64) << 12);
                 let displaced = self.call(vcpu, |ctx| {
-                    let displaced = paging::move_l1e(ctx, from, va, mfn);
+                    let displaced = paging::move_l1e(ctx, from, va, mfn, true)
+                        .or_else(|_| paging::move_l1e(ctx, from, va, mfn, false));
                     if displaced.is_ok() {
                         paging::settle(ctx, false);
                     }

@@ -331,6 +331,17 @@ impl World {
         })
     }
 
+    /// The control domain may map what it may map in the tables of another domain, too: those of `foreign` (the fourth
+    /// argument of `mmu_update`).
+    pub(crate) fn claim_for(&mut self, foreign: u64, entries: &[u64]) {
+        let Some(mapper) = (foreign >> 16).checked_sub(1).and_then(|id| u16::try_from(id).ok()) else { return };
+        for mfn in entries.iter().map(|&entry| Pte(entry).mfn()) {
+            if let Some(owner) = self.hv.frames.owner(mfn) {
+                self.claims.push((DomId(mapper), owner, mfn));
+            }
+        }
+    }
+
     /// Destroys a domain: in steps, each of so many safe points. What others still map of it stays until they let go.
     pub fn destroy(&mut self, id: u16, polls: u64) {
         let dom = self.dom(id);

@@ -68,6 +68,26 @@ fn an_address_that_does_not_map_the_frame_leaves_all_as_it_is() {
     assert_eq!(grantee.unmap(0, address(1), 0), GNTST_okay, "the handle is as good as before");
 }
 
+/// A guest has a frame twice, once to read and once to write, and gives the writable mapping's handle back with the address
+/// of the other: the granter saw nobody who writes any more, and the writable entry stayed (XSA-224 is of the same kind).
+#[test]
+fn a_writable_mapping_is_not_given_back_by_the_entry_of_a_read_only_one() {
+    let world = world();
+    let (granter, mut grantee, frame) = mapped(&world, HOST);
+    assert_eq!(grantee.map(1, 0, address(2), RO), (GNTST_okay, 1));
+    assert_eq!(grantee.unmap(0, address(2), 0), GNTST_general_error);
+    assert_eq!(grantee.unmap(1, address(1), 0), GNTST_general_error);
+    let replace =
+        GnttabUnmapAndReplace { host_addr: address(2), new_addr: address(3), handle: 0, ..Default::default() };
+    assert_eq!(grantee.op(GNTTABOP_unmap_and_replace, replace).status, GNTST_general_error);
+    assert_eq!((grantee.entry(1).mfn(), grantee.entry(2).mfn()), (frame, frame));
+    assert_eq!(granter.flags(0), GTF_permit_access | GTF_reading | GTF_writing);
+    assert_eq!(grantee.unmap(0, address(1), 0), GNTST_okay);
+    assert_eq!(granter.flags(0), GTF_permit_access | GTF_reading);
+    assert_eq!(grantee.unmap(1, address(2), 0), GNTST_okay);
+    assert_eq!(granter.counts(frame), (1, (FrameType::Writable, 0)));
+}
+
 #[test]
 fn an_entry_that_the_guest_overwrote_is_given_back_once() {
     let world = world();

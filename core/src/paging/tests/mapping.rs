@@ -334,8 +334,9 @@ fn an_entry_with_brought_references_owns_them() {
     assert_eq!(owner.references(granted), 2);
     // Moving another entry over it.
     guest.set(tables[3], 3, Pte::new(own, RO)).unwrap();
-    assert!(guest.call(|ctx| clear_l1e_at_va(ctx, Vaddr(0x3000), granted)).is_err());
-    let moved = guest.call(|ctx| move_l1e(ctx, Vaddr(0x3000), Vaddr(0x1000), granted)).unwrap();
+    assert!(guest.call(|ctx| clear_l1e_at_va(ctx, Vaddr(0x3000), granted, true)).is_err());
+    assert!(guest.call(|ctx| move_l1e(ctx, Vaddr(0x3000), Vaddr(0x1000), granted, false)).is_err());
+    let moved = guest.call(|ctx| move_l1e(ctx, Vaddr(0x3000), Vaddr(0x1000), granted, true)).unwrap();
     assert_eq!(moved.entry, Pte::new(granted, RW | GLOBAL));
     assert_eq!((guest.peek(tables[3], 1).mfn(), guest.peek(tables[3], 3)), (own, Pte(0)));
     guest.call(|ctx| put_writable(ctx, moved.frame, moved.used));
@@ -345,7 +346,7 @@ fn an_entry_with_brought_references_owns_them() {
     let (error, back) = guest.call(|ctx| install_l1e_at_va(ctx, Vaddr(1 << 40), third)).unwrap_err();
     assert_eq!(error, PagingError::Invalid);
     guest.call(|ctx| put_writable(ctx, back.frame, back.used));
-    assert!(guest.call(|ctx| move_l1e(ctx, Vaddr(0x1000), Vaddr(0x6000), granted)).is_err());
+    assert!(guest.call(|ctx| move_l1e(ctx, Vaddr(0x1000), Vaddr(0x6000), granted, true)).is_err());
     assert_eq!(guest.peek(tables[3], 1).mfn(), own, "a move that failed changes nothing");
 }
 

@@ -105,6 +105,33 @@ fn half_validated_tables_give_way_when_the_guest_wants_something_else() {
     guest.assert_idle(&[data]);
 }
 
+/// One vcpu gives a pin up half way, so that a table's only use is held by a half-done one. Another vcpu writes an entry of
+/// that table, which leads to the half-done one as something else: undoing it under the lock of the table gave back the
+/// table's last use, which waits for the lock. The CPU waited for ever.
+#[test]
+fn work_that_was_given_up_does_not_wait_for_the_table_that_is_written() {
+    for polls in 0..6 {
+        for (table, target) in (1..4).flat_map(|table| (0..4).map(move |target| (table, target))) {
+            let world = world();
+            let mut other = Guest::new(&world, 1);
+            let left = other.tree();
+            for pair in left.windows(2) {
+                other.poke(pair[0], 1, Pte::new(other.frame(), RO));
+            }
+            world.platform().polls_left.store(polls, Ordering::SeqCst);
+            let op = MmuextOp { cmd: MMUEXT_PIN_L4_TABLE, arg1: left[0].0, ..Default::default() };
+            world.platform().poke(GUEST_BASE, &op);
+            let _given_up = other.call(|ctx| mmuext_op(ctx, Vaddr(GUEST_BASE), 1, Vaddr(0), u64::from(DOMID_SELF)));
+            world.platform().polls_left.store(u64::MAX, Ordering::SeqCst);
+            let mut guest = Guest::new(&world, 1);
+            let result = guest.set(left[table], 5, Pte::new(left[target], RW));
+            assert!(matches!(result, Ok(0) | Err(Stop::Err(_))), "{polls} {table} {target}: {result:?}");
+            let (ty, uses) = world.hv.frames.type_count(left[target]);
+            assert!(result.is_err() || uses == 0 || ty != FrameType::None, "{polls} {table} {target}");
+        }
+    }
+}
+
 /// A root with three good subtrees before a refused one; all frames but the first are in the second list.
 fn refused_tree(guest: &Guest<'_>) -> ([Mfn; 4], Vec<Mfn>) {
     let tables = guest.tree();
