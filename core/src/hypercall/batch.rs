@@ -1,4 +1,4 @@
-//! Page-table calls of a multicall, in an order that flushes other CPUs once.
+//! Page-table calls of a multicall, in an order that flushes once.
 //!
 //! A frame that stops being writable and becomes a page table (or the other way round) has to be flushed from every CPU
 //! that may remember its old use. A kernel that takes page tables into use one by one asks for `make read-only, pin` for

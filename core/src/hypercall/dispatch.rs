@@ -193,8 +193,6 @@ fn multicall<P: Platform>(
         return Err(Errno::EFAULT.into());
     }
     let mut index = 0;
-    // With other CPUs to flush, some calls go in another order.
-    let several = ctx.dom.max_vcpus > 1;
     while index < count {
         let at = Vaddr(list.0.wrapping_add(index.wrapping_mul(ENTRY)));
         let rest = [at.0, count.wrapping_sub(index), 0, 0, 0, 0];
@@ -202,12 +200,10 @@ fn multicall<P: Platform>(
             return Err(Stop::Again(rest));
         }
         let mut entry: MulticallEntry = ctx.read(at)?;
-        if several {
-            let made = batch::run(ctx, at, &entry, count.wrapping_sub(index))?;
-            if made != 0 {
-                index = index.wrapping_add(made);
-                continue;
-            }
+        let made = batch::run(ctx, at, &entry, count.wrapping_sub(index))?;
+        if made != 0 {
+            index = index.wrapping_add(made);
+            continue;
         }
         let result = match entry.op {
             // A list inside a list would be recursion that a guest steers.
