@@ -16,4 +16,5 @@ pub use error::{Error, Result};
 pub use system::{CpuTopology, NodeMemory, SystemInfo, VersionInfo};
 pub use vcpu::{CpuSet, VcpuInfo};
 pub use xen_abi::Errno;
+pub use xen_abi::event_channel::EvtchnBinding;
 pub use xen_call::{Buffer, ForeignMap, Hypercalls, RingMemory};

@@ -282,6 +282,7 @@ pub const TABLE: &[Entry] = &[
             commands::system::completion,
         )
     },
+    Entry { hidden: true, ..entry("counts", "What is in use, for finding leaks", &[JSON], commands::counts::counts) },
     Entry { hidden: true, ..entry("man", "The manual page", &[], commands::system::man) },
 ];
 

@@ -1,6 +1,7 @@
 //! What the commands do.
 
 pub mod console;
+pub mod counts;
 pub mod create;
 pub mod device;
 pub mod info;
