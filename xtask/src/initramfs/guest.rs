@@ -59,6 +59,9 @@ if [ ! -e /guests/disk.img ]; then
 fi
 ";
 
+/// Words for scripts of tests.
+const WORDS: &str = include_str!("../test/scripts/words.sh");
+
 /// The files of `/guests` for `kernel`: `(path in dom0, file)`.
 pub fn files(paths: &Paths, kernel: &Kernel) -> Result<Vec<(String, PathBuf)>> {
     let hello = build::bare_metal(paths, &["guest-hello"])?.join("guest-hello");
@@ -69,7 +72,7 @@ pub fn files(paths: &Paths, kernel: &Kernel) -> Result<Vec<(String, PathBuf)>> {
     ];
     let dir = paths.target.join("guests");
     fs::create_dir_all(&dir)?;
-    for (name, content) in CONFIGS.iter().chain([&("prepare", PREPARE)]) {
+    for (name, content) in CONFIGS.iter().chain([&("prepare", PREPARE), &("words.sh", WORDS)]) {
         let file = dir.join(name);
         fs::write(&file, content)?;
         files.push((format!("guests/{name}"), file));

@@ -1,0 +1,27 @@
+# Words for tests that look after guests. In a script: `. /guests/words.sh`; it ends with `finish`.
+bad=0
+# ok COMMAND …: it has to succeed.
+ok() { "$@" || { echo "WRONG: $*"; bad=1; }; }
+finish() { [ $bad = 0 ] && echo all well; exit $bad; }
+log() { echo "/var/log/xen/console/guest-$1.log"; }
+# until_ok TENTHS COMMAND …
+until_ok() { local n=$1; shift; while [ $n -gt 0 ]; do "$@" >/dev/null 2>&1 && return 0; n=$((n - 1)); usleep 100000; done; return 1; }
+up() { until_ok 2400 grep -q "$1: up" "$(log $1)"; }
+no_domain() { ! xm domid $1 >/dev/null 2>&1; }
+gone() { until_ok 600 no_domain $1; }
+# g NAME COMMAND: what a command prints in a guest, by its console, and its status.
+g() {
+	local name=$1 id token tty; shift; id=$(xm domid $name) || return 3
+	token=$(tr -d ' .' </proc/uptime); tty=$(xenstore-read /local/domain/$id/console/tty)
+	echo "$*; echo @$token'@' \$?" >$tty
+	until_ok 600 grep -q "^@$token@" $(log $name) || return 4
+	tr -d '\r' <$(log $name) | sed -n "/echo @$token/,/^@$token@/p" | sed '1d;$d' | grep -v "^$token\|^.@' "
+	return $(tr -d '\r' <$(log $name) | sed -n "s/^@$token@ \([0-9]*\).*/\1/p" | head -1)
+}
+# What is in use now, and whether it is the same again (daemons take a moment to let go).
+settled() { xm counts >/tmp/noted; sleep 2; is_noted; }
+note() { until_ok 30 settled; }
+is_noted() { xm counts >/tmp/now && cmp -s /tmp/noted /tmp/now; }
+nothing_left() { until_ok 100 is_noted || { diff /tmp/noted /tmp/now; return 1; }; echo "nothing is left of $1"; }
+# A guest that prints a few lines and ends.
+hello() { xm create -q /guests/hello.cfg "$@" && gone hello; }
