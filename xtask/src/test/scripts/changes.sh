@@ -43,7 +43,7 @@ ok xm block-attach t /tmp/b.img,raw,xvdb,w; ok xm block-detach -f t xvdb
 ok xm network-attach t bridge=xenbr0; ok xm network-detach -f t 0
 echo devices come and go
 for n in $(seq $ROUNDS); do
-	kill -9 $(pgrep -f -- 'xenstored.*--kept'); ok until_ok 100 xm list
+	kill -9 $(ps | awk '/xenstored.*--kept/ && !/awk/ {print $1}'); ok until_ok 100 xm list
 	kill $(cat /run/xenconsoled.pid); sleep 1
 	/usr/local/sbin/xenconsoled --pid-file /run/xenconsoled.pid 2>>/var/log/xen/xenconsoled.log &
 	sleep 1; ok g t 'echo still here'
