@@ -129,6 +129,7 @@ impl World {
     fn forget_claims(&mut self) {
         let frames = &self.hv.frames;
         self.claims.retain(|&(_, owner, mfn)| frames.owner(mfn) == Some(owner));
+        self.given.retain(|&(_, owner, mfn)| frames.owner(mfn) == Some(owner));
         self.made.truncate(64);
     }
 

@@ -64,6 +64,8 @@ pub struct World {
     pub held: Vec<Held>,
     /// Frames that a domain mapped by right of somebody else's claim: mapper, owner and frame, until the frame is freed.
     pub claims: Vec<(DomId, DomId, Mfn)>,
+    /// The same of what the control domain wrote into other domains' tables, which nobody granted.
+    pub given: Vec<(DomId, DomId, Mfn)>,
     /// Allocations of the next hypercall that succeed; `u64::MAX`: all.
     pub allocations: u64,
     /// Grant mappings that domains made: domain, handle, address, bus address; the youngest first.
@@ -93,6 +95,7 @@ impl World {
             vcpus: Vec::new(),
             held: Vec::new(),
             claims: Vec::new(),
+            given: Vec::new(),
             allocations: u64::MAX,
             made: Vec::new(),
             next_id: DOMAINS,
@@ -338,6 +341,7 @@ impl World {
         for mfn in entries.iter().map(|&entry| Pte(entry).mfn()) {
             if let Some(owner) = self.hv.frames.owner(mfn) {
                 self.claims.push((DomId(mapper), owner, mfn));
+                self.given.push((DomId(mapper), owner, mfn));
             }
         }
     }

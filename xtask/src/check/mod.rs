@@ -19,7 +19,7 @@ pub struct CheckArgs {
     /// Only what needs no compiler: format, rooms, unsafe
     #[arg(long)]
     fast: bool,
-    /// Instead: make each change of core/mutants.toml and see that its test notices (slow)
+    /// Instead: make each change of core/mutants.toml and tools/mutants.toml and see that its test notices (slow)
     #[arg(long, conflicts_with = "fast")]
     mutants: bool,
     /// Only mutants whose name or file contains this

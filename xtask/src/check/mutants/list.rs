@@ -1,4 +1,4 @@
-//! `core/mutants.toml`: which line becomes which, and the test that must notice.
+//! `core/mutants.toml` and `tools/mutants.toml`: which line becomes which, and the test that must notice.
 
 use std::path::{Component, Path};
 
@@ -17,7 +17,8 @@ pub struct Mutant {
     pub replace: String,
     /// The package whose test notices.
     pub package: String,
-    /// A unit test's full name; or `--test NAME`: all of an integration test; or `loom NAME`: one of the package's models.
+    /// A unit test's full name; or `--test NAME`: all of an integration test; `loom NAME`: one of the package's models;
+    /// or `bin NAME`: a unit test of a package that is a program only.
     pub test: String,
 }
 
@@ -28,6 +29,8 @@ impl Mutant {
             vec!["--test", "loom", "--features", "std"]
         } else if self.test.starts_with("--") {
             self.test.split_whitespace().collect()
+        } else if self.test.starts_with("bin ") {
+            vec!["--bins"]
         } else {
             vec!["--lib"]
         }
@@ -35,7 +38,8 @@ impl Mutant {
 
     /// The one test to run; `None`: all of the target.
     pub fn filter(&self) -> Option<&str> {
-        (!self.test.starts_with("--")).then_some(self.test.strip_prefix("loom ").unwrap_or(&self.test))
+        let named = |kind| self.test.strip_prefix(kind);
+        (!self.test.starts_with("--")).then_some(named("loom ").or_else(|| named("bin ")).unwrap_or(&self.test))
     }
 
     /// Whether its test is one of loom's models, for which the package is built differently.
@@ -160,6 +164,12 @@ mod tests {
     fn an_integration_test_is_run_whole() {
         let read = read(&ENTRY.replace("a::tests::it_is_flushed", "--test paging")).unwrap();
         assert_eq!((read[0].target(), read[0].filter()), (vec!["--test", "paging"], None));
+    }
+
+    #[test]
+    fn a_program_has_unit_tests_too() {
+        let read = read(&ENTRY.replace("a::tests::it_is_flushed", "bin a::tests::it_is_flushed")).unwrap();
+        assert_eq!((read[0].target(), read[0].filter()), (vec!["--bins"], Some("a::tests::it_is_flushed")));
     }
 
     #[test]
