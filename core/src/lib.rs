@@ -34,6 +34,7 @@ pub mod sysctl;
 #[cfg(test)]
 pub mod testing;
 pub mod time;
+pub mod trace;
 
 pub use ctx::Ctx;
 pub use domain::{DomId, Domain, Vcpu};

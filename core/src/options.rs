@@ -1,5 +1,8 @@
 //! The hypervisor's command line, with Xen's names and meanings (docs: "Xen Hypervisor Command Line Options").
 
+/// The most pages of a trace buffer: 4 MiB for each CPU.
+const MAX_TBUF_SIZE: u32 = 1024;
+
 /// Options as parsed; anything not given keeps its default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -31,6 +34,8 @@ pub struct Options {
     pub tsc_skew: u64,
     /// `smep=`, `smap=`.
     pub smap: bool,
+    /// `tbuf_size=PAGES`: each CPU keeps that many pages of what passed its trace points; 0: the points are off.
+    pub tbuf_size: u32,
     /// `iommu=required` (or `force`): do not go on without one.
     pub iommu_required: bool,
 }
@@ -97,6 +102,7 @@ impl Default for Options {
             xen_version: (4, 17),
             tsc_skew: 0,
             smap: true,
+            tbuf_size: 0,
             iommu_required: false,
         }
     }
@@ -274,6 +280,7 @@ impl Options {
             "x2apic" => set(&mut self.x2apic, parse_bool(value), complain),
             "smap" | "smep" => set(&mut self.smap, parse_bool(value), complain),
             "xen-version" => set(&mut self.xen_version, parse_version(value), complain),
+            "tbuf_size" => set(&mut self.tbuf_size, value.parse().ok().filter(|&n| n <= MAX_TBUF_SIZE), complain),
             "tsc-skew" => set(&mut self.tsc_skew, value.parse().ok(), complain),
             "sched" => match value {
                 // What the one scheduler of this version says that it is.

@@ -241,6 +241,9 @@ extern "C" fn boot_main(magic: u32, info: u32) -> ! {
         if options.smap && instructions::cpuid(7, 0)[1] & 1 << 20 != 0 {
             entry::patch_smap(|at| direct::<u8>(at - layout::IMAGE_BASE));
         }
+        if options.tbuf_size != 0 {
+            entry::patch_trace_points(|at| direct::<u8>(at - layout::IMAGE_BASE));
+        }
         descriptors::build_idt();
     }
     protect_image();

@@ -10,6 +10,7 @@ use ferroxen_core::console::Received;
 use ferroxen_core::domain::DomId;
 use ferroxen_core::evtchn;
 use ferroxen_core::paging;
+use ferroxen_x86::trace::Ring;
 
 /// One byte from the serial line.
 pub fn input(byte: u8) {
@@ -34,6 +35,7 @@ pub fn debug_key(key: u8) {
             info!(
                 " key 'R' => reboot machine; '0' => dom0's registers; 'c' => counters; 'd' => registers; 'e' => event channels; 'q' => domains"
             );
+            info!(" key 'T' => trace buffers (tbuf_size=PAGES)");
             info!(" key 'm' => memory; 'W' => rights of the hypervisor's own pages; 'C' => trigger a crash");
         }
         b'R' => {
@@ -54,8 +56,32 @@ pub fn debug_key(key: u8) {
             info!("heap: {} of {} KiB free", stats.free << 2, stats.total << 2);
             crate::machine::memory_report();
         }
+        b'T' => trace_buffers(),
         b'e' | b'q' => domains(key == b'e'),
         _ => info!("no debug key '{}' (press 'h')", char::from(key)),
+    }
+}
+
+/// What passed each CPU's trace points last.
+fn trace_buffers() {
+    // A serial line takes a second for more.
+    const SHOWN: u64 = 64;
+    for cpu in hv().platform.online().iter() {
+        let top = percpu::remote(cpu).top.load(Ordering::Acquire);
+        if top.is_null() {
+            continue;
+        }
+        // SAFETY: stack tops are never taken away, and this field does not change once the CPU is up.
+        let ring = unsafe { (*top).cpu.trace };
+        if ring.is_null() {
+            info!("CPU {}: no trace buffer (option tbuf_size=PAGES)", cpu.0);
+            continue;
+        }
+        info!("CPU {}:", cpu.0);
+        // SAFETY: it was made by `Ring::leak`.
+        for record in unsafe { Ring::last(ring, SHOWN) } {
+            info!("  {record}");
+        }
     }
 }
 

@@ -18,12 +18,14 @@ use ferroxen_core::memory::Request;
 use ferroxen_core::options::Options;
 use ferroxen_core::pv::PvState;
 use ferroxen_core::time::{TscScale, WallClock};
+use ferroxen_core::trace::Record;
 use ferroxen_sync::Shared;
 use ferroxen_x86::acpi::Tables;
 use ferroxen_x86::bootinfo::{BootInfo, E820_RAM, Range, Screen};
 use ferroxen_x86::clock::{self, Calibration};
 use ferroxen_x86::paging::{self, direct};
 use ferroxen_x86::serial::Serial;
+use ferroxen_x86::trace::Ring;
 use ferroxen_x86::{StackTop, apic, entry, instructions, ioapic, layout, smp};
 use spin::Once;
 
@@ -96,6 +98,15 @@ pub struct Plan {
     pub serial: Option<Serial>,
 }
 
+/// A CPU's trace buffer of so many pages; null: none is wanted, or there is no memory.
+fn trace_ring(pages: u32) -> *mut Ring {
+    const PER_PAGE: usize = 4096 / size_of::<Record>();
+    match pages {
+        0 => core::ptr::null_mut(),
+        pages => Ring::leak(pages as usize * PER_PAGE).unwrap_or(core::ptr::null_mut()),
+    }
+}
+
 /// Brings the machine up and starts dom0. On the boot stack.
 pub fn start(mut plan: Plan) -> ! {
     OPTIONS.call_once(|| plan.options.clone());
@@ -115,6 +126,7 @@ pub fn start(mut plan: Plan) -> ! {
             (*top).cpu.number = n as u64;
             (*top).cpu.info = (&raw const NO_INFO) as u64;
             (*top).cpu.pending.store(0, Ordering::Relaxed);
+            (*top).cpu.trace = trace_ring(plan.options.tbuf_size);
         }
         CPUS[n].apic_id.store(plan.tables.cpus.get(n).copied().unwrap_or(0), Ordering::Relaxed);
         CPUS[n].top.store(top, Ordering::Release);

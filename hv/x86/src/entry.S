@@ -23,6 +23,14 @@
 .popsection
 .endm
 
+# A trace point: RSP = base, all registers are kept. Becomes CALL trace_<point> where tracing is on.
+.macro TRACE point
+661: .byte 0x0f, 0x1f, 0x44, 0x00, 0x00
+.pushsection .trace_points, "a"
+.quad 661b, trace_\point
+.popsection
+.endm
+
 .macro SAVE_GPRS                        # RSP = base; RAX is already in its slot
     mov %rdi, {R_RDI}(%rsp)
     mov %rsi, {R_RSI}(%rsp)
@@ -63,6 +71,7 @@ syscall_entry:
     jnz from_guest_kernel
 
     # From guest user mode: bounce to the guest kernel's system-call callback.
+    TRACE system_call
     cmpq $0, {C_PENDING}(%rsp)
     jne syscall_slow
     mov {C_INFO}(%rsp), %rcx
@@ -91,6 +100,7 @@ syscall_entry:
     mov {PV_SYSCALL_CALLBACK}(%rsp), %rcx
     lea -56(%rax), %r11
     mov {R_RAX}(%rsp), %rax
+    TRACE sysret
     mov %r11, %rsp
     mov $0x202, %r11d
     sysretq
@@ -135,6 +145,7 @@ syscall32_entry:
     movq $0xe02b, {R_SS}(%rsp)
     movl $0, {R_ERROR}(%rsp)
     movl $0, {R_VECTOR}(%rsp)
+    TRACE system_call
     xor %ebp, %ebp
     mov %rsp, %rdi
     call syscall_from_32bit_code
@@ -157,6 +168,7 @@ sysenter_entry:
     movq $0xe02b, {R_SS}(%rsp)
     movl $0, {R_ERROR}(%rsp)
     movl $0, {R_VECTOR}(%rsp)
+    TRACE system_call
     xor %ebp, %ebp
     mov %rsp, %rdi
     call sysenter_from_guest
@@ -165,6 +177,7 @@ sysenter_entry:
 # From the guest's kernel: a hypercall, its number in RAX.
 .balign 16
 from_guest_kernel:
+    TRACE hypercall
     cmpq $23, {R_RAX}(%rsp)             # __HYPERVISOR_iret
     jne hypercall
     cmpq $0, {C_PENDING}(%rsp)
@@ -197,6 +210,7 @@ from_guest_kernel:
     mov {PV_USER_ROOT}(%rsp), %rdx
     test %rdx, %rdx
     jz iret_slow
+    TRACE sysret
 5:  pushq 56(%rax)                      # rsp
 6:  mov (%rax), %rax
     CLAC
@@ -289,6 +303,7 @@ iret_other:
     mov {R_R8}(%rsp), %r8
     mov {R_RCX}(%rsp), %rcx
     mov {R_R11}(%rsp), %r11
+    TRACE exit
     lea {R_RIP}(%rsp), %rsp
     jmp iret_to_guest
 FIXUP 1b, iret_other_slow
@@ -335,7 +350,8 @@ exit_to_guest:
     jz 1f
     test %ah, %ah
     jz exit_work
-1:  RESTORE_CALLEE
+1:  TRACE exit
+    RESTORE_CALLEE
     mov {R_RDI}(%rsp), %rdi
     mov {R_RSI}(%rsp), %rsi
     mov {R_RDX}(%rsp), %rdx
@@ -414,6 +430,7 @@ page_fault_entry:
     cld
     mov %rcx, {R_RCX}(%rsp)
     mov %rdx, {R_RDX}(%rsp)
+    TRACE page_fault
     testl ${IN_KERNEL}, {PV_FLAGS}(%rsp)
     jnz page_fault_slow
     testb $4, {R_ERROR}(%rsp)           # else the CPU itself read a descriptor
@@ -486,6 +503,7 @@ page_fault_entry:
     mov %rax, {R_RFLAGS}(%rsp)
     mov {R_RAX}(%rsp), %rax
     mov {R_RDX}(%rsp), %rdx
+    TRACE exit
     lea {R_RIP}(%rsp), %rsp
     jmp iret_to_guest
 FIXUP 2b, page_fault_bounce_failed
@@ -548,6 +566,7 @@ trap_common:
     jz trap_inside
 from_guest:
     sub $8, %rsp                        # RSP = base
+    TRACE trap
     xor %ebp, %ebp
     mov %rsp, %rdi
     call trap_from_guest
@@ -613,10 +632,63 @@ ist_common:
     mov $21, %ecx                       # words of Regs
     rep movsq
     mov %rdx, %rsp
+    TRACE trap
     xor %ebp, %ebp
     mov %rsp, %rdi
     call trap_from_guest
     jmp exit_to_guest
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Trace points: a record (core/src/trace.rs) in the CPU's ring (trace.rs).
+.macro TRACE_POINT point, number
+.balign 16
+trace_\point:
+    push %rax
+    mov $\number, %eax
+    jmp trace
+.endm
+TRACE_POINT system_call, {POINT_SYSTEM_CALL}
+TRACE_POINT hypercall, {POINT_HYPERCALL}
+TRACE_POINT trap, {POINT_TRAP}
+TRACE_POINT page_fault, {POINT_PAGE_FAULT}
+TRACE_POINT exit, {POINT_EXIT}
+TRACE_POINT sysret, {POINT_SYSRET}
+
+.balign 16
+trace:
+    push %rcx
+    push %rdx
+    pushfq                              # base = RSP + 40
+    mov 40+{C_TRACE}(%rsp), %rcx
+    test %rcx, %rcx
+    jz 1f
+    mov (%rcx), %rdx                    # next
+    incq (%rcx)
+    and 8(%rcx), %rdx                   # mask
+    shl $6, %rdx
+    lea 64(%rcx,%rdx), %rcx
+    mov %rax, 8(%rcx)
+    mov 40+{R_RIP}(%rsp), %rax
+    mov %rax, 16(%rcx)
+    mov 40+{R_RAX}(%rsp), %rax
+    mov %rax, 24(%rcx)
+    mov 40+{R_ERROR}(%rsp), %rax        # and the vector behind it
+    mov %rax, 32(%rcx)
+    mov 40+{R_RSP}(%rsp), %rax
+    mov %rax, 40(%rcx)
+    mov %cr2, %rax
+    mov %rax, 48(%rcx)
+    mov 16(%rsp), %rax                  # RCX
+    mov %rax, 56(%rcx)
+    rdtsc
+    shl $32, %rdx
+    or %rdx, %rax
+    mov %rax, (%rcx)
+1:  popfq
+    pop %rdx
+    pop %rcx
+    pop %rax
+    ret
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Copies from and to the running guest: RDI = to, RSI = from, RDX = bytes; gives the bytes not copied.

@@ -5,6 +5,7 @@ use crate::layout;
 use core::mem::offset_of;
 use ferroxen_core::domain::TrapGate;
 use ferroxen_core::pv::{self, PvState, Regs};
+use ferroxen_core::trace::Point;
 
 macro_rules! regs {
     ($field:ident) => {
@@ -38,7 +39,10 @@ core::arch::global_asm!(
     C_PENDING = const cpu!(pending), C_INFO = const cpu!(info), C_SYSCALL_BOUNCES = const cpu!(syscall_bounces),
     C_SYSCALL_RETURNS = const cpu!(syscall_returns), C_IRET_RETURNS = const cpu!(iret_returns),
     C_FAULT_BOUNCES = const cpu!(fault_bounces), C_PAGE_FAULT_GATE = const cpu!(page_fault_gate),
-    C_VM_ASSIST = const cpu!(vm_assist), PV_IOPL = const pv!(iopl), PV_CR2 = const pv!(cr2),
+    C_VM_ASSIST = const cpu!(vm_assist), C_TRACE = const cpu!(trace),
+    POINT_SYSTEM_CALL = const Point::SystemCall as u64, POINT_HYPERCALL = const Point::Hypercall as u64,
+    POINT_TRAP = const Point::Trap as u64, POINT_PAGE_FAULT = const Point::PageFault as u64,
+    POINT_EXIT = const Point::Exit as u64, POINT_SYSRET = const Point::Sysret as u64, PV_IOPL = const pv!(iopl), PV_CR2 = const pv!(cr2),
     GATE_ADDRESS = const offset_of!(TrapGate, address), GATE_FLAGS = const offset_of!(TrapGate, selector_flags),
     INFO_CR2 = const offset_of!(xen_abi::xen::VcpuInfo, arch), NMI_MASKED = const pv::NMI_MASKED,
     ARCH_IOPL = const 1u32 << xen_abi::xen::VMASST_TYPE_architectural_iopl,
@@ -54,6 +58,8 @@ unsafe extern "C" {
     static clac_end: u64;
     static stac_start: u64;
     static stac_end: u64;
+    static trace_points_start: [u64; 2];
+    static trace_points_end: [u64; 2];
     static vector_stubs: u8;
     static iret_to_guest: u8;
     fn exit_to_guest() -> !;
@@ -134,6 +140,25 @@ pub unsafe fn patch_smap(alias: impl Fn(u64) -> *mut u8) {
     };
     patch(&raw const clac_start, &raw const clac_end, 0xca);
     patch(&raw const stac_start, &raw const stac_end, 0xcb);
+}
+
+/// Turns the trace points on: each becomes a CALL. Called once, through a writable alias.
+///
+/// # Safety
+/// As [`patch_smap`].
+pub unsafe fn patch_trace_points(alias: impl Fn(u64) -> *mut u8) {
+    const CALL: u8 = 0xe8;
+    let (start, end) = (&raw const trace_points_start, &raw const trace_points_end);
+    // SAFETY: the linker script puts whole entries between the two.
+    let list = unsafe { core::slice::from_raw_parts(start, end.offset_from(start) as usize) };
+    for &[at, to] in list {
+        // Both are in the text, which is smaller than 2 GiB.
+        let distance = to.wrapping_sub(at + 5) as u32;
+        for (i, byte) in core::iter::once(CALL).chain(distance.to_le_bytes()).enumerate() {
+            // SAFETY: the five bytes of a placeholder, by the caller's alias.
+            unsafe { alias(at).add(i).write_volatile(byte) };
+        }
+    }
 }
 
 /// Where SYSENTER goes, with RSP at the stack top.

@@ -44,6 +44,8 @@ pub struct CpuBlock {
     pub number: u64,
     /// Per-CPU data of the wiring.
     pub data: *mut c_void,
+    /// Its trace buffer; null: there is none.
+    pub trace: *mut crate::trace::Ring,
     /// The running vcpu.
     pub vcpu: *const c_void,
     /// Its domain.

@@ -3,6 +3,8 @@
 //! With `sync/` and the wiring in `hv/ferroxen`, the only unsafe part of the hypervisor. It knows nothing of policy.
 #![cfg_attr(not(test), no_std)]
 
+extern crate alloc;
+
 pub mod acpi;
 pub mod bootinfo;
 pub mod efi;
@@ -10,6 +12,7 @@ pub mod instructions;
 pub mod layout;
 pub mod screen;
 pub mod symbols;
+pub mod trace;
 
 #[cfg(target_os = "none")]
 pub mod apic;

@@ -69,6 +69,20 @@ pub const BOOTS: &[Boot] = &[
             &["the ring begins with the banner", "0", "'h' pressed", "1"],
         )
     },
+    Boot {
+        cmdline: "tbuf_size=4",
+        typed: &[
+            ("type now", "\x01\x01\x01"),
+            ("Serial input to Xen", "T?"),
+            ("no debug key '?'", "\x01\x01\x01"),
+            ("Serial input to DOM0", "on\r"),
+        ],
+        ..console(
+            "what_passed_the_trace_points_is_shown",
+            "(while :; do cat /proc/self/stat >/dev/null; done) & echo type now; read -r line </dev/console; echo dom0 goes $line",
+            &["CPU 0:", "hypercall ", " to 0x", "dom0 goes on"],
+        )
+    },
     console(
         "a_panic_of_dom0_is_told",
         "echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger; sleep 60",
