@@ -89,6 +89,7 @@ mod tests {
             vector: 14 << 32 | 7,
             rsp: 0x80,
             cr2: 0x5000,
+            rcx: 0x60,
             ..Default::default()
         };
         let at = |point: Point, rax: u64| format!("{}", Record { point: point as u64, rax, ..record });
