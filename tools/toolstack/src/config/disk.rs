@@ -170,6 +170,8 @@ mod tests {
         }
         let cd = Disk::parse("file:/srv/a.iso,hdc:cdrom,r").unwrap();
         assert!(cd.cdrom && cd.read_only && cd.target == "/srv/a.iso");
+        assert!(Disk::parse("file:/srv/a.iso,hdc:cdrom,w").unwrap().read_only, "a CD cannot be written");
+        assert!(Disk::parse("/dev/vg/a,raw,xvda,r").unwrap().read_only);
         assert_eq!(Disk::parse("access=r,vdev=xvdb,target=/srv/a,b=c").unwrap().target, "/srv/a,b=c");
     }
 

@@ -43,5 +43,6 @@ mod tests {
         assert_eq!(nearest("memmory", names), Some("memory"));
         assert_eq!(nearest("kenrel", names), Some("kernel"));
         assert_eq!(nearest("colour", names), None);
+        assert_eq!(nearest("cup", ["cpu"]), Some("cpu"), "two letters that are swapped are one mistake");
     }
 }
