@@ -148,7 +148,9 @@ impl<P: Platform> Scheduler<P> for Fair<P> {
         state.floor = state.floor.max(used);
         chosen.sched.since.store(now, Ordering::Relaxed);
         chosen.sched.set_running(Some(cpu));
-        let until = if state.queue.is_empty() { u64::MAX } else { now.saturating_add(SLICE) };
+        // What it takes the place of waits from when it is saved.
+        let displaces = loaded.is_some_and(|old| !Shared::same(old, &chosen) && old.sched.runnable());
+        let until = if state.queue.is_empty() && !displaces { u64::MAX } else { now.saturating_add(SLICE) };
         Decision { vcpu: Some(chosen), until }
     }
 
@@ -286,6 +288,22 @@ mod tests {
         assert_eq!(sched.wake(&sleeper, 3), None);
         sched.saved(CpuId(0), &loaded, 3);
         assert_eq!((sleeper.sched.running_on(), sched.0.lock().queue.len()), (None, 1));
+    }
+
+    #[test]
+    fn a_turn_ends_when_the_one_before_waits_for_the_next() {
+        let sched = Fair::<TestPlatform>::default();
+        sched.add_cpu(CpuId(0));
+        let vcpus = [vcpu(&sched, 0), vcpu(&sched, 1)];
+        sched.wake(&vcpus[0], 0);
+        let first = sched.decide(CpuId(0), None, 0);
+        assert_eq!(first.until, u64::MAX);
+        sched.wake(&vcpus[1], 1);
+        sched.yield_now(&vcpus[0], 2);
+        // The first one is in no queue until its state is saved.
+        let second = sched.decide(CpuId(0), first.vcpu.as_ref(), 2);
+        assert!(Shared::same(&second.vcpu.unwrap(), &vcpus[1]));
+        assert_eq!(second.until, 2 + SLICE);
     }
 
     #[test]
