@@ -76,6 +76,8 @@ impl Platform for Machine {
         false
     }
     fn kick(&self, _: CpuId) {}
+
+    fn check_events(&self, _: CpuId) {}
     fn console_write(&self, _: &[u8]) {}
     fn log(&self, _: Level, _: core::fmt::Arguments<'_>) {}
 }

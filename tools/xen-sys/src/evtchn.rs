@@ -72,14 +72,21 @@ impl EventChannels {
     /// # Errors
     /// The kernel's.
     pub fn fired(&self) -> io::Result<Vec<Bound>> {
+        let mut fired = Vec::new();
         let mut bytes = [0; 1024];
-        match (&self.0).read(&mut bytes) {
-            Ok(len) => {
-                let (words, _) = bytes.get(..len).unwrap_or_default().as_chunks::<4>();
-                Ok(words.iter().map(|word| Bound(u32::from_ne_bytes(*word))).collect())
+        // Until there is nothing: Linux (drivers/xen/evtchn.c) wakes a reader only when the first event comes, so whoever
+        // waits for edges would never hear again of what a single read left.
+        loop {
+            match (&self.0).read(&mut bytes) {
+                Ok(0) => return Ok(fired),
+                Ok(len) => {
+                    let (words, _) = bytes.get(..len).unwrap_or_default().as_chunks::<4>();
+                    fired.extend(words.iter().map(|word| Bound(u32::from_ne_bytes(*word))));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(fired),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Vec::new()),
-            Err(error) => Err(error),
         }
     }
 
