@@ -1,6 +1,6 @@
 //! Trace points of the entry and exit paths: what each CPU did last, for a debug key.
 //!
-//! The paths write records themselves (`hv/x86/src/entry.S`), once the option `tbuf_size=` turned their trace points on.
+//! The paths write records themselves (`hv/x86/src/trace.S`), once the option `tbuf_size=` turned their trace points on.
 
 use core::fmt;
 use xen_abi::xen::__HYPERVISOR_iret;

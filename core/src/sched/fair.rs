@@ -190,7 +190,7 @@ impl<P: Platform> Scheduler<P> for Fair<P> {
 mod tests {
     use super::*;
     use crate::domain::DomId;
-    use crate::sched::{BLOCKED, UP};
+    use crate::sched::{BLOCKED, PAUSED, UP};
     use crate::testing::TestPlatform;
 
     fn vcpu(sched: &Fair<TestPlatform>, id: u32) -> Shared<Vcpu<TestPlatform>> {
@@ -262,7 +262,10 @@ mod tests {
         assert!(Shared::same(&sched.decide(CpuId(0), None, 0).vcpu.unwrap(), &other));
         sleeper.sched.set(BLOCKED);
         assert!(sched.decide(CpuId(1), Some(&sleeper), 5 * SLICE).vcpu.is_none());
-        assert!(sleeper.sched.waits() && !sleeper.sched.running());
+        assert!(sleeper.sched.may_wait_on(CpuId(1)) && !sleeper.sched.running());
+        sleeper.sched.set(PAUSED);
+        assert!(!sleeper.sched.may_wait_on(CpuId(1)));
+        sleeper.sched.clear(PAUSED);
         assert!(Shared::same(&sched.decide(CpuId(0), Some(&other), 100 * SLICE).vcpu.unwrap(), &other));
         sleeper.sched.clear(BLOCKED);
         // CPU 1 sleeps with it loaded: it is the one to wake, once.

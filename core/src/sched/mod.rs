@@ -76,9 +76,9 @@ impl VcpuSched {
     pub fn running(&self) -> bool {
         self.running_on().is_some() && self.flags() & BLOCKED == 0
     }
-    /// Whether it waits for nothing but an event.
-    pub fn waits(&self) -> bool {
-        self.flags() & (UP | BLOCKED | PAUSED) == UP | BLOCKED
+    /// Whether it waits for nothing but an event, on a CPU that may run it: it may stay loaded there meanwhile.
+    pub fn may_wait_on(&self, cpu: CpuId) -> bool {
+        self.flags() & (UP | BLOCKED | PAUSED) == UP | BLOCKED && self.may_run_on(cpu)
     }
     /// Whether this CPU may run it.
     pub fn may_run_on(&self, cpu: CpuId) -> bool {

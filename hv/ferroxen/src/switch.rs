@@ -85,7 +85,7 @@ pub fn schedule(top: &mut StackTop) {
                 return;
             }
             // Its kernel's tables are loaded, which its run states are written by.
-            (Some(old), None) if old.sched.waits() && old.sched.may_run_on(cpu) && top.pv.in_kernel() => {
+            (Some(old), None) if old.sched.may_wait_on(cpu) && top.pv.in_kernel() => {
                 old.runstate.change(RunState::Blocked, now);
                 idle(top);
             }

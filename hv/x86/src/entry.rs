@@ -26,6 +26,8 @@ macro_rules! cpu {
 core::arch::global_asm!(include_str!("boot.S"), options(att_syntax, raw));
 core::arch::global_asm!(
     include_str!("entry.S"),
+    include_str!("trace.S"),
+    include_str!("guest_access.S"),
     R_RDI = const regs!(rdi), R_RSI = const regs!(rsi), R_RDX = const regs!(rdx), R_RCX = const regs!(rcx),
     R_RAX = const regs!(rax), R_R8 = const regs!(r8), R_R9 = const regs!(r9), R_R10 = const regs!(r10),
     R_R11 = const regs!(r11), R_RBX = const regs!(rbx), R_RBP = const regs!(rbp), R_R12 = const regs!(r12),

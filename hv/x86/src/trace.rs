@@ -1,4 +1,4 @@
-//! The ring of a CPU's trace records, which `entry.S` writes.
+//! The ring of a CPU's trace records, which `trace.S` writes.
 
 use alloc::vec::Vec;
 use ferroxen_core::trace::Record;
