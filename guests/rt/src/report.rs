@@ -1,8 +1,11 @@
 //! What a test found, in a form that people and machines read.
 
-use crate::{hypercall, println, start};
+use crate::{hypercall, println, start, time};
 use core::fmt;
-use xen_abi::sched::{SHUTDOWN_crash, SHUTDOWN_poweroff, SHUTDOWN_reboot};
+use xen_abi::sched::{
+    SCHEDOP_watchdog, SHUTDOWN_crash, SHUTDOWN_poweroff, SHUTDOWN_reboot, SHUTDOWN_suspend, SchedWatchdog,
+};
+use xen_abi::xen::__HYPERVISOR_sched_op;
 
 /// How a test ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -134,7 +137,25 @@ impl Report {
             _ => println!("{MARK} {}@@ {name}: {checks} checks {detail}", outcome.name()),
         }
         // An emulator that was told to stop at a reboot stops at once; a machine that dom0 halts waits for a finger.
-        hypercall::shutdown(if start::option("end") == Some("reboot") { SHUTDOWN_reboot } else { SHUTDOWN_poweroff })
+        match start::option("end") {
+            Some("reboot") => hypercall::shutdown(SHUTDOWN_reboot),
+            Some("crash") => hypercall::shutdown(SHUTDOWN_crash),
+            Some("suspend") => hypercall::shutdown(SHUTDOWN_suspend),
+            Some("watchdog") => {
+                let mut dog = SchedWatchdog { id: 0, timeout: 1 };
+                hypercall::op(__HYPERVISOR_sched_op, SCHEDOP_watchdog, &mut dog);
+                idle()
+            }
+            Some("never") => idle(),
+            _ => hypercall::shutdown(SHUTDOWN_poweroff),
+        }
+    }
+}
+
+/// Stays, and listens to nobody.
+fn idle() -> ! {
+    loop {
+        hypercall::poll(&[], time::now() + 1_000_000_000);
     }
 }
 

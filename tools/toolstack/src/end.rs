@@ -40,7 +40,8 @@ impl<H: Hypercalls> Host<H> {
             t.rm_if_there(&paths::home(domid))?;
             t.rm_if_there(&paths::libxl(domid))?;
             for kind in ["console", "vbd", "vif"] {
-                t.rm_if_there(&format!("/local/domain/0/backend/{kind}/{domid}"))?;
+                t.rm_and_empty_parents(&format!("/local/domain/0/backend/{kind}/{domid}"), "/local/domain/0/backend")?;
+                t.rm_and_empty_parents(&format!("{}/error/backend/{kind}/{domid}", paths::home(0)), &paths::home(0))?;
             }
             uuid.iter().try_for_each(|uuid| t.rm_if_there(&paths::vm(uuid)))
         })?;

@@ -31,3 +31,8 @@ pub(crate) fn device(domid: u16, kind: &str, number: u32) -> DevicePaths {
         libxl: format!("/libxl/{domid}/device/{kind}/{number}"),
     }
 }
+
+/// Where domain 0's kernel notes what went wrong with a device.
+pub(crate) fn backend_error(domid: u16, kind: &str, number: u32) -> String {
+    format!("{}/error/backend/{kind}/{domid}/{number}", home(0))
+}

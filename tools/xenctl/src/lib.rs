@@ -13,6 +13,7 @@ mod vcpu;
 pub use call::Xen;
 pub use domain::{CreateDomain, DomainInfo};
 pub use error::{Error, Result};
+pub use memory::GrantCount;
 pub use system::{CpuTopology, NodeMemory, SystemInfo, VersionInfo};
 pub use vcpu::{CpuSet, VcpuInfo};
 pub use xen_abi::Errno;

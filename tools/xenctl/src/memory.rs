@@ -3,12 +3,39 @@
 use crate::call::list;
 use crate::{Error, Result, Xen};
 use xen_abi::domctl::*;
-use xen_abi::grant_table::{GTF_permit_access, GrantEntryV1};
+use xen_abi::grant_table::{
+    GNTTABOP_get_version, GNTTABOP_query_size, GNTTABOP_setup_table, GTF_permit_access, GTF_reading, GTF_type_mask,
+    GTF_writing, GnttabGetVersion, GnttabQuerySize, GnttabSetupTable, GrantEntryV1, GrantEntryV2,
+};
 use xen_abi::memory::*;
-use xen_abi::xen::{__HYPERVISOR_memory_op, __HYPERVISOR_mmuext_op, MMUEXT_PIN_L4_TABLE, MmuextOp};
+use xen_abi::xen::{
+    __HYPERVISOR_grant_table_op, __HYPERVISOR_memory_op, __HYPERVISOR_mmuext_op, DOMID_SELF, MMUEXT_PIN_L4_TABLE,
+    MmuextOp,
+};
 use xen_abi::{Errno, GuestPtr};
 use xen_call::{Buffer as _, Hypercalls, RingMemory as _};
-use zerocopy::IntoBytes as _;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// How much of a grant table is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct GrantCount {
+    /// Entries that let somebody in.
+    pub granted: u64,
+    /// Those of them that somebody has mapped, as far as the entry itself says so (version 1).
+    pub mapped: u64,
+}
+
+impl GrantCount {
+    /// Counts the entries of `bytes`, each `size` long; both versions begin with their flags.
+    fn of(bytes: &[u8], size: usize) -> GrantCount {
+        let flags =
+            bytes.chunks_exact(size).filter_map(|entry| entry.first_chunk().map(|flags| u16::from_le_bytes(*flags)));
+        flags.filter(|flags| flags & GTF_type_mask != 0).fold(GrantCount::default(), |count, flags| GrantCount {
+            granted: count.granted + 1,
+            mapped: count.mapped + u64::from(flags & (GTF_reading | GTF_writing) != 0),
+        })
+    }
+}
 
 impl<H: Hypercalls> Xen<H> {
     /// Sets the most memory that it may have, in KiB.
@@ -102,5 +129,74 @@ impl<H: Hypercalls> Xen<H> {
             table.write(reference as usize * size_of::<GrantEntryV1>(), entry.as_bytes());
         }
         Ok(())
+    }
+
+    /// How many grants a domain gives. Its table is only read, and does not grow by it.
+    ///
+    /// # Errors
+    /// The hypervisor's, or the kernel's.
+    pub fn grants(&self, domid: u16) -> Result<GrantCount> {
+        const PAGE: usize = 4096;
+        let failed = |errno| Error { what: "read its grant table", domid: Some(domid), errno };
+        let mut size = GnttabQuerySize { dom: domid, ..Default::default() };
+        self.grant_op(GNTTABOP_query_size, &mut size).map_err(failed)?;
+        let mut version = GnttabGetVersion { dom: domid, ..Default::default() };
+        self.grant_op(GNTTABOP_get_version, &mut version).map_err(failed)?;
+        if size.status != 0 {
+            return Err(failed(Errno::EINVAL));
+        }
+        let frames = size.nr_frames as usize;
+        if frames == 0 {
+            return Ok(GrantCount::default());
+        }
+        let table = if domid == 0 {
+            // Nobody may acquire what is his own; but it is his memory.
+            let own = self.own_grant_frames(size.nr_frames).map_err(failed)?;
+            self.hypercalls().map_foreign(DOMID_SELF, &own).map_err(failed)?
+        } else {
+            let (kind, id) = (XENMEM_resource_grant_table, XENMEM_resource_grant_table_id_shared);
+            self.hypercalls().map_resource(domid, kind, id, 0, frames).map_err(failed)?
+        };
+        let mut bytes = vec![0; frames * PAGE];
+        table.read(0, &mut bytes);
+        let entry = if version.version == 2 { size_of::<GrantEntryV2>() } else { size_of::<GrantEntryV1>() };
+        Ok(GrantCount::of(&bytes, entry))
+    }
+
+    /// The frames of the caller's own grant table, which has so many.
+    fn own_grant_frames(&self, count: u32) -> std::result::Result<Vec<u64>, Errno> {
+        let frames = self.hypercalls().buffer(count as usize * size_of::<u64>())?;
+        let list = GuestPtr::new(frames.addr());
+        let mut setup = GnttabSetupTable { dom: DOMID_SELF, nr_frames: count, frame_list: list, ..Default::default() };
+        self.grant_op(GNTTABOP_setup_table, &mut setup)?;
+        if setup.status == 0 { Ok(crate::call::list(&frames, count as usize)) } else { Err(Errno::EINVAL) }
+    }
+
+    /// `grant_table_op` with one request, which is read back.
+    fn grant_op<T: IntoBytes + FromBytes + Immutable>(
+        &self,
+        op: u32,
+        request: &mut T,
+    ) -> std::result::Result<(), Errno> {
+        let buffer = self.hypercalls().buffer(size_of::<T>())?;
+        buffer.write(0, request.as_bytes());
+        self.hypercalls().call(__HYPERVISOR_grant_table_op, [op.into(), buffer.addr(), 1, 0, 0])?;
+        buffer.read(0, request.as_mut_bytes());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_entries_that_let_somebody_in_are_grants() {
+        let entry = |flags: u16| GrantEntryV1 { flags, domid: 3, frame: 7 };
+        let table = [entry(0), entry(GTF_permit_access), entry(GTF_permit_access | GTF_reading), entry(GTF_reading)];
+        let bytes: Vec<u8> = table.iter().flat_map(|entry| entry.as_bytes().to_vec()).collect();
+        assert_eq!(GrantCount::of(&bytes, size_of::<GrantEntryV1>()), GrantCount { granted: 2, mapped: 1 });
+        // As version 2, every other entry is a second half.
+        assert_eq!(GrantCount::of(&bytes, size_of::<GrantEntryV2>()), GrantCount { granted: 1, mapped: 1 });
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, LineWriter, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -178,7 +178,7 @@ impl Typist<'_> {
 
 /// Starts `cmd` and follows its standard output to an end.
 pub fn watch(mut cmd: Command, timeout: Duration, log: &Path, show: Show, typed: &[Typed]) -> Result<Outcome> {
-    let mut log = BufWriter::new(File::create(log).with_context(|| format!("cannot write {}", log.display()))?);
+    let mut log = LineWriter::new(File::create(log).with_context(|| format!("cannot write {}", log.display()))?);
     let start = Instant::now();
     let mut child = Running(
         cmd.stdin(if typed.is_empty() { Stdio::null() } else { Stdio::piped() })

@@ -145,29 +145,6 @@ const BAD_INPUT: &str = "t() { want=$1; shift; \"$@\" >/tmp/out 2>&1; got=$?; ca
      t 1 xm create /tmp/x.cfg ramdisk=/guests/vmlinuz memory=8; t 3 xm destroy 77; t 2 xm destroy 0; t 2 xm mem-set 0; \
      t 3 xm block-detach 0 xvda; XENSTORED_PATH=/none t 5 xm list; xm list | wc -l; echo checked";
 
-/// Many small guests, their consoles and ends; nothing is left. In turn: cycles, at once, attaches.
-macro_rules! many {
-    ($cycles:literal, $at_once:literal, $attaches:literal) => {
-        concat!(
-            "CYCLES=",
-            $cycles,
-            " ATONCE=",
-            $at_once,
-            " ATTACHES=",
-            $attaches,
-            "\n",
-            include_str!("scripts/many.sh")
-        )
-    };
-}
-
-/// A Debian guest that changes while it runs, its devices so many times.
-macro_rules! changes {
-    ($rounds:literal) => {
-        concat!("ROUNDS=", $rounds, "\n", include_str!("scripts/changes.sh"))
-    };
-}
-
 /// A Debian guest with a disk and a network card: reached from dom0, its disk read, unplugged, shut down, nothing left.
 const DEVICES: &str = "set -e; sh /guests/prepare; xm create /guests/disk.cfg; \
      timeout 200 sh -c 'until grep -q \"disk: up\" /var/log/xen/console/guest-disk.log; do sleep 1; done'; \
@@ -175,16 +152,6 @@ const DEVICES: &str = "set -e; sh /guests/prepare; xm create /guests/disk.cfg; \
      xm block-list disk; xm network-list disk; xm network-detach disk 0; ls /sys/class/net | grep -c vif || true; \
      xm shutdown --timeout 100 disk; for i in $(seq 100); do xm domid disk 2>/dev/null || break; usleep 100000; done; \
      xm list | wc -l; losetup | wc -l; ls /sys/class/net | grep -c vif || true; xenstore ls /local/domain/0/backend";
-
-const MANY: Expect = Expect::Output(&["cycles", "at once", "attaches", "their ends", "all well"]);
-
-const CHANGES: Expect = Expect::Output(&[
-    "memory changes",
-    "vcpus change",
-    "devices come and go",
-    "nothing is left of the guest",
-    "all well",
-]);
 
 /// The boots of this file: loaders, kernels, systemd, our tools.
 pub const BOOTS: &[Boot] = &[
@@ -437,50 +404,6 @@ pub const BOOTS: &[Boot] = &[
         exec: DEVICES,
         expect: Expect::Output(&["/dev/xvda is mounted: hello", "eth0 has", "disk: up", "3 packets received", "51712"]),
         full: true,
-        ..PLAIN
-    },
-    Boot {
-        name: "a_tenth_of_many_guests_come_and_go_and_nothing_is_left",
-        cpus: 2,
-        tools: Some("ferroxen"),
-        guests: true,
-        exec: many!("20", "4", "10"),
-        expect: MANY,
-        full: true,
-        timeout: 900,
-        ..PLAIN
-    },
-    Boot {
-        name: "many_guests_come_and_go_and_nothing_is_left",
-        cpus: 2,
-        tools: Some("ferroxen"),
-        guests: true,
-        exec: many!("200", "32", "100"),
-        expect: MANY,
-        full: true,
-        timeout: 3600,
-        ..PLAIN
-    },
-    Boot {
-        name: "a_debian_guest_changes_its_memory_vcpus_and_devices",
-        cpus: 2,
-        tools: Some("ferroxen"),
-        guests: true,
-        exec: changes!("5"),
-        expect: CHANGES,
-        full: true,
-        timeout: 1800,
-        ..PLAIN
-    },
-    Boot {
-        name: "a_debian_guest_changes_its_devices_fifty_times",
-        cpus: 2,
-        tools: Some("ferroxen"),
-        guests: true,
-        exec: changes!("50"),
-        expect: CHANGES,
-        full: true,
-        timeout: 5400,
         ..PLAIN
     },
     Boot {

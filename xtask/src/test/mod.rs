@@ -3,6 +3,7 @@
 pub mod boots;
 mod cargo;
 mod console;
+mod domains;
 mod endurance;
 pub mod loom;
 mod machines;
@@ -109,7 +110,9 @@ pub fn main(paths: &Paths, args: &TestArgs) -> Result<i32> {
 
 /// Every boot, the long ones last.
 fn all() -> impl Iterator<Item = &'static Boot> {
-    [boots::BOOTS, refusals::BOOTS, console::BOOTS, machines::BOOTS, endurance::BOOTS].into_iter().flatten()
+    [boots::BOOTS, domains::BOOTS, refusals::BOOTS, console::BOOTS, machines::BOOTS, endurance::BOOTS]
+        .into_iter()
+        .flatten()
 }
 
 fn chosen(args: &TestArgs) -> Vec<&'static Boot> {

@@ -229,6 +229,15 @@ pub fn parse(text: &str, more: &[String]) -> Result<(DomainConfig, Vec<Message>)
         }
     }
     let config = Reader { settings: &settings }.read()?;
+    for (name, setting) in &settings {
+        if let Value::Text(text) = &setting.value
+            && name.starts_with("on_")
+            && let Some(rest) = text.strip_prefix("coredump-")
+        {
+            let what = format!("{name}: no core file is written yet, the domain's end is that of \"{rest}\"");
+            warnings.push(Message { at: Some(setting.value_at), what });
+        }
+    }
     Ok((config, warnings))
 }
 

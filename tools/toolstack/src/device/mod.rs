@@ -83,8 +83,7 @@ impl<H: Hypercalls> Host<H> {
         let what = format!("domain {domid}: the backend of {kind} {number}");
         let reached = self.wait_for_state(&at.back, patience, |now| now >= state::INIT_WAIT)?;
         if !reached || self.device_state(&at.back)? > state::CONNECTED {
-            let error =
-                self.xs.read_if_there(&format!("/local/domain/0/error/backend/{kind}/{domid}/{number}/error"))?;
+            let error = self.xs.read_if_there(&format!("{}/error", paths::backend_error(domid, kind, number)))?;
             if let Some(error) = error {
                 return Err(Error::Failed(format!("{what} fails: {}", String::from_utf8_lossy(&error))));
             }
@@ -138,15 +137,12 @@ impl<H: Hypercalls> Host<H> {
             _ => self.unplug_vif(&at)?,
         }
         self.xs.transaction(|t| {
-            t.rm_if_there(&at.front)?;
-            t.rm_if_there(&at.back)?;
-            t.rm_if_there(&at.libxl)
+            t.rm_and_empty_parents(&at.front, &format!("/local/domain/{domid}/device"))?;
+            t.rm_and_empty_parents(&at.libxl, &paths::libxl(domid))?;
+            t.rm_and_empty_parents(&at.back, "/local/domain/0/backend")?;
+            // What the backend wrote when its guest went away without a word.
+            t.rm_and_empty_parents(&paths::backend_error(domid, kind, number), paths::home(0).as_str())
         })?;
-        // The folder of its backends, if that was the last.
-        let folder = format!("/local/domain/0/backend/{kind}/{domid}");
-        if self.xs.list(&folder).is_ok_and(|rest| rest.is_empty()) {
-            self.xs.rm_if_there(&folder)?;
-        }
         Ok(())
     }
 
@@ -180,6 +176,22 @@ pub(crate) trait RmIfThere: xenstore::Access {
             Err(error) if error.is_not_found() => Ok(()),
             other => other,
         }
+    }
+
+    /// The folders above it, too, as far as nothing else is in them; `top` stays.
+    fn rm_and_empty_parents(&mut self, path: &str, top: &str) -> xenstore::Result<()> {
+        self.rm_if_there(path)?;
+        let mut path = path;
+        while let Some((parent, _)) = path.rsplit_once('/').filter(|(parent, _)| parent.len() > top.len()) {
+            match self.list(parent) {
+                Ok(rest) if rest.is_empty() => self.rm_if_there(parent)?,
+                Err(error) if error.is_not_found() => {}
+                Ok(_) => break,
+                Err(error) => return Err(error),
+            }
+            path = parent;
+        }
+        Ok(())
     }
 }
 

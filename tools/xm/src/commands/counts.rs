@@ -7,7 +7,7 @@ use crate::table::Args;
 use std::fs;
 use std::path::{Path, PathBuf};
 use toolstack::Host;
-use xenctl::Errno;
+use xenctl::{Errno, GrantCount};
 use xenstore::{Access as _, Xenstore};
 
 /// Programs whose open files are counted: those that must not grow.
@@ -19,11 +19,18 @@ pub fn counts(args: &Args<'_>) -> Outcome {
     let domains = host.xen.domains()?;
     let frames: u64 = domains.iter().map(|info| info.pages).sum();
     let processes = processes();
+    let mut grants = GrantCount::default();
+    for domain in domains.iter().filter(|domain| !domain.dying()) {
+        let more = host.xen.grants(domain.domid)?;
+        grants = GrantCount { granted: grants.granted + more.granted, mapped: grants.mapped + more.mapped };
+    }
     let all = [
         ("domains", domains.len() as u64),
         // The kernel of domain 0 gives frames back and takes them as it likes: together they stay.
         ("frames", free + frames),
         ("event-channels", event_channels(&host)?),
+        ("grants", grants.granted),
+        ("grants-mapped", grants.mapped),
         ("xenstore-nodes", nodes(&mut host.xs, "/")?),
         ("loop-devices", count("/sys/block", |path| path.join("loop/backing_file").exists())),
         ("interfaces", count("/sys/class/net", |_| true)),

@@ -13,20 +13,4 @@ ok xm create -q -p /guests/hello.cfg
 for n in $(seq $ATTACHES); do timeout 20 xm console hello </dev/null >/dev/null 2>&1; done
 ok xm destroy hello
 ok nothing_left "$ATTACHES attaches"
-# What its configuration says of its end.
-ok xm create -q /guests/hello.cfg on_poweroff=preserve
-ended() { xm list hello | grep -q -- '---s--'; }
-ok until_ok 300 ended
-ok xm destroy hello
-ok xm create -q /guests/hello.cfg on_poweroff=restart
-first=$(xm domid hello)
-again() { now=$(xm domid hello) && [ "$now" -gt "$first" ]; }
-ok until_ok 300 again
-ended_for_good() { xm destroy hello; usleep 700000; no_domain hello; }
-ok until_ok 100 ended_for_good
-# A guest that does not listen.
-ok xm create -q -p /guests/hello.cfg
-xm shutdown --timeout 2 hello 2>/tmp/said; [ $? = 6 ] || ok false "shutdown of a deaf guest: $(cat /tmp/said)"
-ok xm destroy hello
-ok nothing_left "their ends"
 finish

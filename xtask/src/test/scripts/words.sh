@@ -20,8 +20,8 @@ g() {
 }
 # What is in use now, and whether it is the same again (daemons take a moment to let go).
 settled() { xm counts >/tmp/noted; sleep 2; is_noted; }
-note() { until_ok 30 settled; }
+note() { until_ok 30 settled || ok false "what is in use does not settle: $(xm counts 2>&1)"; xenstore ls -f / | sort >/tmp/noted.nodes; }
 is_noted() { xm counts >/tmp/now && cmp -s /tmp/noted /tmp/now; }
-nothing_left() { until_ok 100 is_noted || { diff /tmp/noted /tmp/now; return 1; }; echo "nothing is left of $1"; }
+nothing_left() { until_ok 100 is_noted || { diff /tmp/noted /tmp/now; xenstore ls -f / | sort >/tmp/now.nodes; diff /tmp/noted.nodes /tmp/now.nodes | head -30; return 1; }; echo "nothing is left of $1"; }
 # A guest that prints a few lines and ends.
 hello() { xm create -q /guests/hello.cfg "$@" && gone hello; }

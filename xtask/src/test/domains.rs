@@ -1,0 +1,106 @@
+//! Domains that our tools look after: their lives, devices, memory, ends, and that nothing of them is left.
+//!
+//! Each row is a script of `scripts/`, run in dom0; `words.sh` there holds what they share.
+
+use super::boots::{Boot, Expect, PLAIN};
+
+/// Scripts with what they are to do: `NAME=VALUE` each, then the file.
+macro_rules! script {
+    ($file:literal $(, $name:literal = $value:literal)*) => {
+        concat!($($name, "=", $value, "\n",)* include_str!(concat!("scripts/", $file)))
+    };
+}
+
+/// A row whose guests are made by our tools on two CPUs; its script is a file of `scripts/`.
+const fn guests(name: &'static str, exec: &'static str, expect: Expect, timeout: u64) -> Boot {
+    Boot { name, cpus: 2, tools: Some("ferroxen"), guests: true, exec, expect, full: true, timeout, ..PLAIN }
+}
+
+const MANY: Expect = Expect::Output(&["cycles", "at once", "attaches", "all well"]);
+
+const CHANGES: Expect = Expect::Output(&[
+    "memory changes",
+    "vcpus change",
+    "devices come and go",
+    "nothing is left of the guest",
+    "all well",
+]);
+
+const DISKS: Expect = Expect::Output(&[
+    "phy keeps",
+    "discard gives",
+    "file keeps",
+    "politely and by force",
+    "nothing is left",
+    "all well",
+]);
+
+const STREAM: Expect = Expect::Output(&["t1 to t2", "t2 to dom0", "dom0 to t1", "nothing is left", "all well"]);
+
+/// The boots of this file.
+pub const BOOTS: &[Boot] = &[
+    guests(
+        "a_tenth_of_many_guests_come_and_go_and_nothing_is_left",
+        script!("many.sh", "CYCLES" = 20, "ATONCE" = 4, "ATTACHES" = 10),
+        MANY,
+        900,
+    ),
+    guests(
+        "many_guests_come_and_go_and_nothing_is_left",
+        script!("many.sh", "CYCLES" = 200, "ATONCE" = 32, "ATTACHES" = 100),
+        MANY,
+        3600,
+    ),
+    guests("a_debian_guest_changes_its_memory_vcpus_and_devices", script!("changes.sh", "ROUNDS" = 5), CHANGES, 1800),
+    guests("a_debian_guest_changes_its_devices_fifty_times", script!("changes.sh", "ROUNDS" = 50), CHANGES, 5400),
+    guests(
+        "everything_that_a_guest_could_leave_behind_is_counted",
+        script!("leaks.sh"),
+        Expect::Output(&["nothing is left of what was left behind", "all well"]),
+        900,
+    ),
+    guests(
+        "a_domains_end_is_as_its_configuration_says",
+        script!("ends.sh"),
+        Expect::Output(&[
+            "poweroff ends",
+            "reboot ends",
+            "crash ends",
+            "watchdog ends",
+            "exit codes are right",
+            "all well",
+        ]),
+        900,
+    ),
+    guests(
+        "network_cards_have_address_rate_and_script",
+        script!("network.sh"),
+        Expect::Output(&["8 MiB take", "scripts are honoured", "nothing is left of the cards", "all well"]),
+        900,
+    ),
+    guests(
+        "a_tenth_of_the_data_keeps_its_sums_through_block_devices_and_files",
+        script!("disks.sh", "BLOCKS" = 64),
+        DISKS,
+        900,
+    ),
+    guests("data_keeps_its_sums_through_block_devices_and_files", script!("disks.sh", "BLOCKS" = 1024), DISKS, 3600),
+    guests(
+        "a_tenth_of_a_gigabyte_over_tcp_between_guests_and_dom0_keeps_its_sums",
+        script!("stream.sh", "MEGABYTES" = 102),
+        STREAM,
+        1200,
+    ),
+    guests(
+        "a_gigabyte_over_tcp_between_guests_and_dom0_keeps_its_sums",
+        script!("stream.sh", "MEGABYTES" = 1024),
+        STREAM,
+        5400,
+    ),
+    guests(
+        "a_guest_gives_memory_back_and_everybody_agrees_how_much",
+        script!("memory.sh"),
+        Expect::Output(&["128 MiB everywhere", "64 MiB everywhere", "128 MiB everywhere", "all well"]),
+        600,
+    ),
+];
