@@ -32,9 +32,7 @@ impl<H: Hypercalls> Host<H> {
                 }
             }
         }
-        if info.is_some() {
-            self.xen.destroy_domain(domid)?;
-        }
+        // The domain itself goes last: whoever is stopped half way leaves something that `xm list` shows.
         let uuid = info.map(|info| info.uuid);
         self.xs.transaction(|t| {
             t.rm_if_there(&paths::home(domid))?;
@@ -46,6 +44,9 @@ impl<H: Hypercalls> Host<H> {
             uuid.iter().try_for_each(|uuid| t.rm_if_there(&paths::vm(uuid)))
         })?;
         self.forget_config(domid);
+        if info.is_some() {
+            self.xen.destroy_domain(domid)?;
+        }
         let deadline = Instant::now() + BURIAL;
         while self.xen.domain_info(domid)?.is_some() {
             if Instant::now() > deadline {

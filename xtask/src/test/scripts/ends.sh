@@ -6,7 +6,11 @@ state() { xm list $1 2>/dev/null | awk 'NR == 2 {print $5}'; }
 stays() { state hello | grep -q -- '---s[c-]-'; }
 newer() { now=$(xm domid hello 2>/dev/null) && [ "$now" -gt "$first" ]; }
 # A guest that is started again and again goes when it is met alive.
-rid_of() { for name in $(xm list | awk '/^hello/ {print $1}'); do xm destroy $name 2>/dev/null; done; usleep 500000; ! xm list | grep -q ^hello; }
+rid_of() {
+	kill $(ps | awk '/xm attend/ && !/awk/ {print $1}') 2>/dev/null
+	for name in $(xm list | awk '/^hello|^.null/ {print $2}'); do xm destroy $name 2>/dev/null; done
+	! xm list | grep -q '^hello\|^.null'
+}
 # ended HOW POLICY: a guest that ends so, under that policy.
 ended() {
 	xm create -q -p /guests/hello.cfg "cmdline=end=$1" "on_$1=$2" || return 1
