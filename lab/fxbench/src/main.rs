@@ -3,19 +3,29 @@
 //! Under QEMU's `-icount shift=0` a nanosecond is an instruction, and each figure is the best of
 //! several batches: the same run gives the same figure, and timer interrupts fall out.
 //!
-//! The ones about hypercalls run in a domain only. `fxbench` runs all, `fxbench NAME...` some; `--batches N` changes the number of batches.
+//! `fxbench` runs all that this machine has what they need for, `fxbench NAME...` some; `--batches N` changes the number
+//! of batches. `--disk`, `--host`, `--peer` and `--store` name what else is measured; `fxbench serve` and `fxbench peer`
+//! are the other side of these, `fxbench time` and `fxbench until` measure whole commands.
 
-use std::ffi::CStr;
-use std::process::exit;
+use std::ffi::{CStr, CString};
+use std::process::ExitCode;
 use std::{env, ptr};
 
+mod command;
+mod disk;
 mod mark;
 mod more;
+mod net;
+mod peer;
+mod store;
 mod sys;
+mod target;
 mod xen;
 
+use disk::Way;
 use mark::Run;
 use sys::check;
+use target::{Needs, Peer, Targets};
 
 const PAGE: usize = 4096;
 
@@ -27,6 +37,8 @@ struct Bench {
     name: &'static CStr,
     /// Operations in a batch.
     rounds: u32,
+    /// What it is left out without.
+    needs: Needs,
     /// Does as many as it is told, returns the nanoseconds that they took.
     run: fn(Run) -> u64,
 }
@@ -37,65 +49,137 @@ impl Bench {
     }
 }
 
+const fn bench(name: &'static CStr, rounds: u32, run: fn(Run) -> u64) -> Bench {
+    Bench { name, rounds, needs: Needs::Nothing, run }
+}
+
+const fn with(needs: Needs, bench: Bench) -> Bench {
+    Bench { needs, ..bench }
+}
+
+const MIB: usize = 1 << 20;
+
 const BENCHES: &[Bench] = &[
-    Bench { name: c"getppid", rounds: 2000, run: getppid },
-    Bench { name: c"page-fault", rounds: 2048, run: page_fault },
-    Bench { name: c"mprotect", rounds: 200, run: mprotect },
-    Bench { name: c"mmap-touch-munmap", rounds: 40, run: mmap_touch_munmap },
-    Bench { name: c"fork-exit", rounds: 20, run: fork_exit },
-    Bench { name: c"fork-dirty", rounds: 20, run: fork_dirty },
-    Bench { name: c"fork-exec", rounds: 20, run: fork_exec },
-    Bench { name: c"pipe-ping-pong", rounds: 200, run: pipe_ping_pong },
-    Bench { name: c"futex-ping-pong", rounds: 200, run: more::futex_ping_pong },
-    Bench { name: c"signal", rounds: 500, run: more::signal },
-    Bench { name: c"shell-pipeline", rounds: 5, run: more::shell_pipeline },
-    Bench { name: c"switch-64k", rounds: 100, run: |run| more::switch(run, 16) },
-    Bench { name: c"switch-1m", rounds: 20, run: |run| more::switch(run, 256) },
-    Bench { name: c"timer-lateness", rounds: 20, run: more::timer_lateness },
-    Bench { name: c"null-hypercall", rounds: 500, run: xen::null_hypercall },
-    Bench { name: c"event-channel", rounds: 200, run: xen::event_channel },
-    Bench { name: c"grant-map-unmap", rounds: 50, run: xen::grant_map_unmap },
+    bench(c"getppid", 2000, getppid),
+    bench(c"page-fault", 2048, page_fault),
+    bench(c"mprotect", 200, mprotect),
+    bench(c"mmap-touch-munmap", 40, mmap_touch_munmap),
+    bench(c"fork-exit", 20, fork_exit),
+    bench(c"fork-dirty", 20, fork_dirty),
+    bench(c"fork-exec", 20, fork_exec),
+    bench(c"pipe-ping-pong", 200, pipe_ping_pong),
+    bench(c"futex-ping-pong", 200, more::futex_ping_pong),
+    bench(c"signal", 500, more::signal),
+    bench(c"shell-pipeline", 5, more::shell_pipeline),
+    bench(c"switch-64k", 100, |run| more::switch(run, 16)),
+    bench(c"switch-1m", 20, |run| more::switch(run, 256)),
+    bench(c"timer-lateness", 20, more::timer_lateness),
+    with(Needs::Domain, bench(c"null-hypercall", 500, xen::null_hypercall)),
+    with(Needs::Sysfs, bench(c"hypercall-read", 500, xen::hypercall_read)),
+    with(Needs::Domain, bench(c"event-channel", 200, xen::event_channel)),
+    with(Needs::Domain, bench(c"grant-map-unmap", 50, xen::grant_map_unmap)),
+    with(Needs::Peer, bench(c"peer-event", 200, peer::event)),
+    with(Needs::Peer, bench(c"peer-grant-map-unmap", 50, peer::map_unmap)),
+    with(Needs::Peer, bench(c"peer-grant-copy", 50, peer::copy)),
+    with(Needs::Store, bench(c"xs-read", 200, store::read)),
+    with(Needs::Store, bench(c"xs-write", 200, store::write)),
+    with(Needs::Store, bench(c"xs-transaction", 50, store::transaction)),
+    with(Needs::Store, bench(c"xs-watch", 100, store::watch)),
+    with(Needs::Disk, bench(c"disk-read-4k", 2, |run| disk::transfer(run, Way::Read, PAGE))),
+    with(Needs::Disk, bench(c"disk-write-4k", 2, |run| disk::transfer(run, Way::Write, PAGE))),
+    with(Needs::Disk, bench(c"disk-read-1m", 16, |run| disk::transfer(run, Way::Read, MIB))),
+    with(Needs::Disk, bench(c"disk-write-1m", 16, |run| disk::transfer(run, Way::Write, MIB))),
+    with(Needs::Host, bench(c"net-send", 16, net::send)),
+    with(Needs::Host, bench(c"net-receive", 16, net::receive)),
+    with(Needs::Host, bench(c"net-request", 200, net::request_response)),
 ];
 
-fn main() {
-    let mut batches = 5;
-    let mut names = Vec::new();
-    let mut args = env::args().skip(1);
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--batches" => batches = args.next().and_then(|n| n.parse().ok()).unwrap_or(0),
-            "--help" => {
-                println!("usage: fxbench [--batches N] [NAME...]");
-                return;
+const USAGE: &str = "usage: fxbench [--batches N] [--prefix TEXT] [--disk DEVICE] [--host ADDRESS:PORT] \
+    [--peer DOMID:GREF:PORT] [--store DEVICE] [NAME...]
+       fxbench serve PORT | peer DOMID
+       fxbench time|until NAME [OPTIONS] -- COMMAND...";
+
+/// What the command line says.
+struct Told {
+    batches: u32,
+    /// Before each name.
+    prefix: String,
+    targets: Targets,
+    names: Vec<String>,
+}
+
+impl Told {
+    fn parse(args: impl Iterator<Item = String>) -> Option<Self> {
+        let mut told = Self { batches: 5, prefix: String::new(), targets: Targets::default(), names: Vec::new() };
+        let mut args = args;
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--batches" => told.batches = args.next()?.parse().ok().filter(|batches| *batches > 0)?,
+                "--prefix" => told.prefix = args.next()?,
+                "--disk" => told.targets.disk = Some(CString::new(args.next()?).ok()?),
+                "--host" => told.targets.host = Some(args.next()?.parse().ok()?),
+                "--peer" => told.targets.peer = Some(Peer::parse(&args.next()?)?),
+                "--store" => told.targets.store = Some(args.next()?),
+                option if option.starts_with('-') => return None,
+                _ => told.names.push(arg),
             }
-            _ => names.push(arg),
+        }
+        Some(told)
+    }
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let number = args.get(1).and_then(|number| number.parse::<u16>().ok());
+    match args.first().map(String::as_str) {
+        Some("--help") => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Some("time") => return command::time(args.get(1..).unwrap_or_default()),
+        Some("until") => return command::until(args.get(1..).unwrap_or_default()),
+        _ => {}
+    }
+    match (args.first().map(String::as_str), number) {
+        (Some("serve"), Some(port)) => net::serve(port),
+        (Some("peer"), Some(domain)) => peer::serve(domain),
+        _ => {}
+    }
+    match Told::parse(args.into_iter()) {
+        Some(told) => measure(told),
+        None => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
         }
     }
-    if batches == 0 {
-        eprintln!("fxbench: --batches wants a number above 0");
-        exit(2);
-    }
+}
+
+/// Measures what was named and what can be.
+fn measure(told: Told) -> ExitCode {
+    let Told { batches, prefix, targets, names } = told;
     if let Some(unknown) = names.iter().find(|name| BENCHES.iter().all(|bench| bench.title() != name.as_str())) {
         eprintln!("fxbench: no benchmark {unknown}");
-        exit(2);
+        return ExitCode::from(2);
     }
+    target::set(targets);
     if names.is_empty() {
         // Under `-icount` the counter holds the instructions since the machine's reset.
-        println!("boot-to-userspace {} 1", sys::time_stamp());
+        println!("{prefix}boot-to-userspace {} 1", sys::time_stamp());
     }
     for bench in BENCHES {
         if !names.is_empty() && !names.iter().any(|name| name == bench.title()) {
             continue;
         }
-        if xen::needed_by(bench.title()) && !xen::is_there() {
+        if !bench.needs.met() {
             continue;
         }
         // The first batch warms up what is made once (page tables, caches of the kernel).
         (bench.run)(Run { name: c"", rounds: bench.rounds.div_ceil(10) });
         let run = || (bench.run)(Run { name: bench.name, rounds: bench.rounds });
         let best = (0..batches).map(|_| run()).min().unwrap_or(0);
-        println!("{} {} {}", bench.title(), best / u64::from(bench.rounds), bench.rounds);
+        println!("{prefix}{} {} {}", bench.title(), best / u64::from(bench.rounds), bench.rounds);
     }
+    ExitCode::SUCCESS
 }
 
 /// The cheapest system call that the C library does not answer itself.

@@ -240,3 +240,76 @@ pub fn write_all(end: c_int, bytes: &[u8]) {
     let count = unsafe { libc::write(end, bytes.as_ptr().cast(), bytes.len()) };
     check("write", if count.cast_unsigned() == bytes.len() { 0 } else { -1 });
 }
+
+/// Opens a block device past the kernel's cache.
+pub fn open_direct(path: &CStr) -> c_int {
+    // SAFETY: `path` is a C string.
+    let device = unsafe { libc::open(path.as_ptr(), libc::O_RDWR | libc::O_DIRECT | libc::O_CLOEXEC) };
+    check(&path.to_string_lossy(), device.into());
+    device
+}
+
+/// Reads `size` bytes at `place` into an area that `map` gave, which is as large.
+pub fn read_at(file: c_int, area: *mut u8, size: usize, place: usize) {
+    let place = libc::off_t::try_from(place).unwrap_or(libc::off_t::MAX);
+    // SAFETY: callers pass an area of theirs that holds `size` bytes.
+    let count = unsafe { libc::pread(file, area.cast(), size, place) };
+    check("pread", if count.cast_unsigned() == size { 0 } else { -1 });
+}
+
+/// Writes `size` bytes of an area that `map` gave, which is as large, to `place`.
+pub fn write_at(file: c_int, area: *mut u8, size: usize, place: usize) {
+    let place = libc::off_t::try_from(place).unwrap_or(libc::off_t::MAX);
+    // SAFETY: callers pass an area of theirs that holds `size` bytes.
+    let count = unsafe { libc::pwrite(file, area.cast(), size, place) };
+    check("pwrite", if count.cast_unsigned() == size { 0 } else { -1 });
+}
+
+/// Starts `words` in a session with a terminal of its own: the child, and our end of the terminal.
+pub fn on_a_terminal(words: &[std::ffi::CString]) -> (libc::pid_t, c_int) {
+    let mut args: Vec<*const c_char> = words.iter().map(|word| word.as_ptr()).collect();
+    args.push(ptr::null());
+    let mut ours = -1;
+    // SAFETY: this program has one thread; `ours` is a valid place, the other pointers may be null.
+    let child = unsafe { libc::forkpty(&raw mut ours, ptr::null_mut(), ptr::null(), ptr::null()) };
+    check("forkpty", child.into());
+    if child == 0 {
+        // SAFETY: `args` holds C strings and ends with a null pointer.
+        unsafe { libc::execvp(args[0], args.as_ptr()) };
+        exit_now(127);
+    }
+    (child, ours)
+}
+
+/// Ends the processes of a session that `on_a_terminal` made.
+pub fn end_session(child: libc::pid_t) {
+    // SAFETY: no precondition; who is gone already is no error.
+    unsafe { libc::kill(-child, libc::SIGKILL) };
+    let mut status = 0;
+    // SAFETY: `status` is a valid place for one int.
+    unsafe { libc::waitpid(child, &raw mut status, 0) };
+}
+
+/// Whether a descriptor can be read without a wait.
+pub fn has_input(file: c_int) -> bool {
+    let mut poll = libc::pollfd { fd: file, events: libc::POLLIN, revents: 0 };
+    // SAFETY: `poll` is one valid pollfd.
+    let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
+    check("poll", ready.into());
+    ready > 0
+}
+
+/// Opens a file for reading.
+pub fn open_to_read(path: &CStr) -> c_int {
+    // SAFETY: `path` is a C string.
+    let file = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    check(&path.to_string_lossy(), file.into());
+    file
+}
+
+/// Reads what there is from a file's begin, up to `size` bytes, into an area that `map` gave, which is as large.
+pub fn read_some(file: c_int, area: *mut u8, size: usize) {
+    // SAFETY: callers pass an area of theirs that holds `size` bytes.
+    let count = unsafe { libc::pread(file, area.cast(), size, 0) };
+    check("pread", if count > 0 { 0 } else { -1 });
+}

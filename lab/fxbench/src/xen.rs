@@ -5,17 +5,37 @@ use std::path::Path;
 
 use crate::PAGE;
 use crate::mark::Run;
+use crate::store;
 use crate::sys::{self, check};
 
+/// Reading it makes the kernel ask for the version, in a guest too, where privcmd is not allowed.
+const VERSION: &CStr = c"/sys/hypervisor/version/minor";
+
+/// Whether the kernel says what it runs on.
+pub fn sysfs_is_there() -> bool {
+    VERSION.to_str().is_ok_and(|path| Path::new(path).exists())
+}
+
+/// A null hypercall in a read of a small file.
+pub fn hypercall_read(run: Run) -> u64 {
+    let file = sys::open_to_read(VERSION);
+    let area = sys::map(PAGE);
+    sys::touch(area, 0);
+    let start = run.begin();
+    for _ in 0..run.rounds {
+        sys::read_some(file, area, PAGE);
+    }
+    let time = start.end();
+    sys::unmap(area, PAGE);
+    sys::close(file);
+    time
+}
+
 const PRIVCMD: &CStr = c"/dev/xen/privcmd";
-const EVTCHN: &CStr = c"/dev/xen/evtchn";
+/// The device of event channels.
+pub const EVTCHN: &CStr = c"/dev/xen/evtchn";
 const GNTALLOC: &CStr = c"/dev/xen/gntalloc";
 const GNTDEV: &CStr = c"/dev/xen/gntdev";
-
-/// True if the operation exists only on a hypervisor.
-pub fn needed_by(operation: &str) -> bool {
-    ["null-hypercall", "event-channel", "grant-map-unmap"].contains(&operation)
-}
 
 /// True in a domain whose kernel has the devices.
 pub fn is_there() -> bool {
@@ -89,21 +109,39 @@ pub fn event_channel(run: Run) -> u64 {
     time
 }
 
-/// A channel of dom0 with itself: its port at each end.
+/// This domain, where the ABI lets one say so.
+const SELF: u16 = 0x7ff0;
+
+/// A channel of this domain with itself: its port at each end.
 fn bind(near: c_int, far: c_int) -> (u32, u32) {
-    let mut unbound = BindUnbound { remote_domain: 0 };
-    let port = sys::ioctl(near, "bind", ioc(b'E', 2, size_of::<BindUnbound>()), &mut unbound);
-    let mut other = BindInterdomain { remote_domain: 0, remote_port: port.unsigned_abs() };
-    let other = sys::ioctl(far, "bind", ioc(b'E', 1, size_of::<BindInterdomain>()), &mut other);
-    (port.unsigned_abs(), other.unsigned_abs())
+    let port = unbound(near, SELF);
+    (port, interdomain(far, SELF, port))
 }
 
-fn notify(device: c_int, port: u32) {
+/// A port that `remote` may bind to.
+pub fn unbound(device: c_int, remote: u16) -> u32 {
+    let mut unbound = BindUnbound { remote_domain: remote.into() };
+    sys::ioctl(device, "bind", ioc(b'E', 2, size_of::<BindUnbound>()), &mut unbound).unsigned_abs()
+}
+
+/// A port bound to one that `remote` made for us.
+pub fn interdomain(device: c_int, remote: u16, remote_port: u32) -> u32 {
+    let mut other = BindInterdomain { remote_domain: remote.into(), remote_port };
+    let port = sys::ioctl(device, "bind", ioc(b'E', 1, size_of::<BindInterdomain>()), &mut other).unsigned_abs();
+    // A new binding fires once, for what was sent before.
+    if sys::has_input(device) {
+        await_event(device);
+    }
+    port
+}
+
+/// Sends an event.
+pub fn notify(device: c_int, port: u32) {
     sys::ioctl(device, "notify", ioc(b'E', 4, size_of::<Port>()), &mut Port { port });
 }
 
 /// Waits for an event and unmasks its port.
-fn await_event(device: c_int) {
+pub fn await_event(device: c_int) {
     let mut port = [0u8; 4];
     sys::read_exact(device, &mut port);
     sys::write_all(device, &port);
@@ -137,14 +175,33 @@ struct UnmapGrant {
     _pad: u32,
 }
 
-/// A page that dom0 granted to itself: mapped through gntdev, read, unmapped.
+/// A page of this domain that `domain` may map writable: its reference.
+pub fn grant(device: c_int, domain: u16) -> u32 {
+    let mut grant = AllocGref { domid: domain, flags: 1, count: 1, index: 0, gref: 0, _pad: 0 };
+    sys::ioctl(device, "gntalloc", ioc(b'G', 5, 24), &mut grant);
+    grant.gref
+}
+
+/// The device that makes grants.
+pub fn open_gntalloc() -> c_int {
+    sys::open(GNTALLOC)
+}
+
+/// A page that this domain granted to itself: mapped through gntdev, read, unmapped.
 pub fn grant_map_unmap(run: Run) -> u64 {
-    let (alloc, dev) = (sys::open(GNTALLOC), sys::open(GNTDEV));
-    let mut grant = AllocGref { domid: 0, flags: 1, count: 1, index: 0, gref: 0, _pad: 0 };
-    sys::ioctl(alloc, "gntalloc", ioc(b'G', 5, 24), &mut grant);
+    let alloc = open_gntalloc();
+    let domid = store::domid();
+    let time = map_unmap(run, domid, grant(alloc, domid));
+    sys::close(alloc);
+    time
+}
+
+/// A page that `domain` granted: mapped through gntdev, read, unmapped.
+pub fn map_unmap(run: Run, domain: u16, gref: u32) -> u64 {
+    let dev = sys::open(GNTDEV);
     let start = run.begin();
     for _ in 0..run.rounds {
-        let mut map = MapGrant { count: 1, _pad: 0, index: 0, domid: 0, gref: grant.gref };
+        let mut map = MapGrant { count: 1, _pad: 0, index: 0, domid: domain.into(), gref };
         sys::ioctl(dev, "gntdev map", ioc(b'G', 0, 24), &mut map);
         let area = sys::map_device(dev, PAGE, map.index);
         sys::look(area, 0);
@@ -154,6 +211,43 @@ pub fn grant_map_unmap(run: Run) -> u64 {
     }
     let time = start.end();
     sys::close(dev);
-    sys::close(alloc);
+    time
+}
+
+/// Linux's struct gntdev_grant_copy_segment. A side is an address here, or a reference, an offset (16 bits) and a domain (16).
+#[repr(C)]
+struct CopySegment {
+    source: u64,
+    dest: u64,
+    len: u16,
+    flags: u16,
+    status: i16,
+}
+
+#[repr(C)]
+struct GrantCopy {
+    count: u32,
+    _pad: u32,
+    segments: *mut CopySegment,
+}
+
+/// 4 KiB from a page that `domain` granted into our memory, by one grant copy.
+pub fn copy(run: Run, domain: u16, gref: u32) -> u64 {
+    const SOURCE_GREF: u16 = 1;
+    let dev = sys::open(GNTDEV);
+    let area = sys::map(PAGE);
+    sys::touch(area, 0);
+    let source = u64::from(gref) | u64::from(domain) << 48;
+    let dest = area.addr() as u64;
+    let mut segment = CopySegment { source, dest, len: 4096, flags: SOURCE_GREF, status: 0 };
+    let start = run.begin();
+    for _ in 0..run.rounds {
+        let mut copy = GrantCopy { count: 1, _pad: 0, segments: &raw mut segment };
+        sys::ioctl(dev, "gntdev copy", ioc(b'G', 8, size_of::<GrantCopy>()), &mut copy);
+        check("grant copy", if segment.status == 0 { 0 } else { -1 });
+    }
+    let time = start.end();
+    sys::unmap(area, PAGE);
+    sys::close(dev);
     time
 }

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 
+use super::figures::Plan;
+use super::operations::Suite;
 use super::{BenchArgs, hypervisor, thousands, title};
 use crate::boot::{self, BootArgs, End};
 use crate::build;
@@ -65,7 +67,7 @@ impl Counted {
 /// Operations by name; of several batches the one with the fewest instructions.
 pub type Operations = BTreeMap<String, Counted>;
 
-/// Boots a system with the plugin and runs `fxbench`.
+/// Boots a system with the plugin and runs what was named, or all that `fxbench` does in dom0.
 pub fn count(
     paths: &Paths,
     args: &BenchArgs,
@@ -73,6 +75,43 @@ pub fn count(
     ours: Option<&PathBuf>,
     addresses: bool,
 ) -> Result<Operations> {
+    let named = args.profile.as_ref().map_or(args.only.as_slice(), std::slice::from_ref);
+    let in_dom0 = BootArgs {
+        hypervisor: hypervisor(system, ours),
+        uncompressed: true,
+        fxbench: true,
+        exec: Some(format!("fxbench --batches 3 {}", named.join(" "))),
+        ..BootArgs::default()
+    };
+    let mut boots = Vec::new();
+    match Plan::new(paths, ours.cloned(), named, &[Suite::Dom0]) {
+        Ok(plan) => {
+            for suite in plan.suites.iter().copied().filter(|suite| suite.runs_on(system)) {
+                boots
+                    .push((suite, if suite == Suite::Dom0 { in_dom0.clone() } else { plan.boot(system, suite, true) }));
+            }
+        }
+        // What is in no table, fxbench may know.
+        Err(_) => boots.push((Suite::Dom0, in_dom0)),
+    }
+    let mut operations = Operations::new();
+    for (suite, boot) in boots {
+        one(paths, args, (system, suite, boot), addresses, &mut operations)?;
+    }
+    if operations.is_empty() {
+        bail!("the plugin saw no marks on {}", title(system));
+    }
+    Ok(operations)
+}
+
+/// One boot with the plugin.
+fn one(
+    paths: &Paths,
+    args: &BenchArgs,
+    (system, suite, boot): (&str, Suite, BootArgs),
+    addresses: bool,
+    operations: &mut Operations,
+) -> Result<()> {
     let plugin = plugin(paths)?;
     let out = paths.target.join(format!("fxcount-{system}-{}.jsonl", std::process::id()));
     let comma = |path: &PathBuf| path.to_string_lossy().replace(',', ",,");
@@ -80,31 +119,22 @@ pub fn count(
     if addresses {
         option += ",addresses=on";
     }
-    let names = match &args.profile {
-        Some(name) => name.clone(),
-        None => args.only.join(" "),
-    };
     let outcome = boot::quiet(
         paths,
         &BootArgs {
-            hypervisor: hypervisor(system, ours),
-            uncompressed: true,
             // With several CPUs this QEMU dies of some systems' reads of the clock ("Bad icount read").
             icount: args.cpus == 1,
             cpus: Some(args.cpus),
-            fxbench: true,
             qemu: vec!["-plugin".to_owned(), option],
-            exec: Some(format!("fxbench --batches 3 {names}")),
-            timeout: 900,
-            ..BootArgs::default()
+            timeout: 3600,
+            ..boot
         },
     )?;
-    if outcome.end != End::Exec(0) {
+    if outcome.end != (if suite == Suite::Hypercalls { End::Off } else { End::Exec(0) }) {
         let tail = outcome.tail(20).join("\n  | ");
         bail!("no counts from {}: {:?}\n  | {tail}", title(system), outcome.end);
     }
     let text = fs::read_to_string(&out).with_context(|| format!("the plugin left no {}", out.display()))?;
-    let mut operations = Operations::new();
     for line in text.lines() {
         let (name, counted) = Counted::parse(line)?;
         if name.is_empty() {
@@ -118,10 +148,7 @@ pub fn count(
         }
     }
     fs::remove_file(&out)?;
-    if operations.is_empty() {
-        bail!("the plugin saw no marks on {}", title(system));
-    }
-    Ok(operations)
+    Ok(())
 }
 
 /// Builds the plugin.

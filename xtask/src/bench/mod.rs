@@ -6,19 +6,24 @@
 mod chart;
 mod count;
 mod figures;
+mod operations;
 mod profile;
 mod tables;
+mod xenstored;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::json;
 
-use self::figures::{Figures, OPERATIONS, Suite};
+use self::figures::{Figures, Plan};
+use self::operations::{OPERATIONS, Suite};
 use crate::boot::Hypervisor;
 use crate::build;
 use crate::paths::Paths;
@@ -28,7 +33,7 @@ use crate::ui;
 /// What `./x bench` is told.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// Instructions only, no wall-clock runs: under five minutes
+    /// Instructions only and not of the tools, no wall-clock runs: under five minutes
     #[arg(long)]
     quick: bool,
     /// Rounds of wall-clock runs, interleaved
@@ -46,9 +51,12 @@ pub struct BenchArgs {
     /// Lines of a profile
     #[arg(long, default_value_t = 40, value_name = "N")]
     top: usize,
-    /// With --count: only these operations
-    #[arg(long, value_delimiter = ',', value_name = "OPERATIONS")]
+    /// Only these operations, or these tables: dom0, hypercalls, domu, tools, xenstored
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     only: Vec<String>,
+    /// Machines at once while instructions are counted; they are the same [default: as many as cores]
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
     /// With --count and --profile: CPUs
     #[arg(long, default_value_t = 1)]
     cpus: u32,
@@ -70,41 +78,42 @@ pub fn main(paths: &Paths, args: &BenchArgs) -> Result<i32> {
     if args.count {
         return count::main(paths, args, ours.as_ref());
     }
-    let suite = Suite::new(paths, ours)?;
-    let mut counted = BTreeMap::new();
-    for system in &args.systems {
-        ui::step(format!("counting instructions on {}", title(system)));
-        counted.insert(system.clone(), suite.measure(system, true)?);
-    }
+    let plan = Plan::new(paths, ours, &args.only, if args.quick { &QUICK } else { &Suite::ALL })?;
+    let jobs = args.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+    let counted = counted(&plan, &args.systems, jobs.max(1))?;
+    let host = if plan.suites.contains(&Suite::Xenstored) { Some(xenstored::measure(paths)?) } else { None };
     let mut timed: BTreeMap<String, Vec<Figures>> = BTreeMap::new();
     let rounds = if args.quick { 0 } else { args.rounds };
     for round in 1..=rounds {
-        for system in &args.systems {
+        for system in args.systems.iter().filter(|system| plan.suites.iter().any(|suite| suite.runs_on(system))) {
             ui::step(format!("wall clock, round {round} of {rounds}: {}", title(system)));
-            timed.entry(system.clone()).or_default().push(suite.measure(system, false)?);
+            timed.entry(system.clone()).or_default().push(plan.measure(system, false)?);
         }
     }
     let machine = machine(paths)?;
     println!("Instructions per operation; {machine}, -icount, 1 CPU, Linux 6.1.");
-    println!("Those of `guest` are of a test guest without a kernel. rep-prefixed instructions count by iteration.\n");
+    println!("rep-prefixed instructions count by iteration. ! marks a ratio above its limit.\n");
     print!("{}", tables::instructions(&args.systems, &counted));
-    if rounds > 0 {
+    if !timed.is_empty() {
         println!(
-            "\nWall clock, nanoseconds: median of {rounds} interleaved runs (lowest to highest); ratio of medians\n"
+            "Wall clock, nanoseconds: median of {rounds} interleaved runs (lowest to highest); ratio of medians:\n"
         );
         print!("{}", tables::wall_clock(&args.systems, &timed));
+    }
+    if let Some(host) = &host {
+        println!("\n{}:\n\n{}", Suite::Xenstored.heading(), xenstored::table(host));
     }
     let file = args.json.clone().unwrap_or_else(|| paths.target.join("bench.json"));
     let limits = OPERATIONS.iter().filter_map(|operation| Some((operation.name, operation.limit?)));
     let record = json!({
-        "machine": machine, "instructions": counted, "wall_ns": timed, "limits": limits.collect::<BTreeMap<_, _>>(),
+        "machine": machine, "instructions": counted, "wall_ns": timed, "xenstored": host, "limits": limits.collect::<BTreeMap<_, _>>(),
     });
     fs::write(&file, serde_json::to_string_pretty(&record)? + "\n")
         .with_context(|| format!("cannot write {}", file.display()))?;
     eprintln!();
     ui::step(format!("figures in {}", file.display()));
     let mut charts = vec![("instructions", tables::instruction_rows(&args.systems, &counted))];
-    if rounds > 0 {
+    if !timed.is_empty() {
         charts.push(("wall-clock", tables::median_rows(&args.systems, &timed)));
     }
     for (name, rows) in charts {
@@ -114,6 +123,39 @@ pub fn main(paths: &Paths, args: &BenchArgs) -> Result<i32> {
         ui::step(format!("chart in {}", file.display()));
     }
     Ok(0)
+}
+
+/// What `--quick` runs.
+const QUICK: [Suite; 3] = [Suite::Dom0, Suite::Hypercalls, Suite::DomU];
+
+/// The instructions of every suite on every system, so many machines at once.
+fn counted(plan: &Plan<'_>, systems: &[String], jobs: usize) -> Result<BTreeMap<String, Figures>> {
+    let suites = plan.suites.iter().copied();
+    let pairs = suites.flat_map(|suite| systems.iter().map(move |system| (suite, system.as_str())));
+    let mut todo: Vec<(Suite, &str)> = pairs.filter(|(suite, system)| suite.runs_on(system)).collect();
+    // The last ones first: they take longest.
+    todo.sort_by_key(|(suite, _)| *suite);
+    let (todo, done) = (Mutex::new(todo), Mutex::new(Vec::new()));
+    let next = || todo.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while let Some((suite, system)) = next() {
+                    ui::step(format!("counting instructions on {}: {}", title(system), suite.name()));
+                    let result = plan.run(system, suite, true);
+                    if result.is_err() {
+                        todo.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                    }
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((system, result));
+                }
+            });
+        }
+    });
+    let mut counted: BTreeMap<String, Figures> = BTreeMap::new();
+    for (system, result) in done.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        counted.entry(system.to_owned()).or_default().extend(result?);
+    }
+    Ok(counted)
 }
 
 /// The date, and what everything ran on.

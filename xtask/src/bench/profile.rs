@@ -19,7 +19,9 @@ pub fn main(paths: &Paths, args: &BenchArgs, operation: &str, ours: Option<&Path
     for system in &args.systems {
         ui::step(format!("profiling {operation} on {}", title(system)));
         let operations = count::count(paths, args, system, ours, true)?;
-        let counted = operations.get(operation).with_context(|| format!("fxbench measured no {operation}"))?;
+        // In a guest, fxbench marks it without `domU`.
+        let name = operation.rsplit(' ').next().unwrap_or(operation);
+        let counted = operations.get(name).with_context(|| format!("fxbench measured no {operation}"))?;
         let symbols = symbols(paths, system)?;
         println!("\n### {operation} on {}: {} instructions\n", title(system), thousands(counted.instructions() as u64));
         print!("{}", lines(counted, &symbols, args.top));

@@ -3,27 +3,35 @@
 use std::collections::BTreeMap;
 
 use super::chart::Row;
-use super::figures::{Figures, OPERATIONS, Operation};
+use super::figures::Figures;
+use super::operations::{OPERATIONS, Operation, Suite, Unit};
 use super::{thousands, title};
 
-/// Instructions, and the ratio to Xen's with its limit.
+/// Instructions, and the ratio to Xen's with its limit; a table for each suite.
 pub fn instructions(systems: &[String], figures: &BTreeMap<String, Figures>) -> String {
     let compared = figures.contains_key("xen") && figures.contains_key("ferroxen");
-    let mut text = heading("instructions", systems, if compared { &["÷ Xen", "limit"] } else { &[] });
-    for operation in OPERATIONS {
-        let get = |system: &str| figures.get(system)?.get(operation.name).copied();
-        let columns: Vec<Option<u64>> = systems.iter().map(|system| get(system)).collect();
-        if columns.iter().all(Option::is_none) {
-            continue;
+    let mut text = String::new();
+    for suite in Suite::ALL {
+        let get = |system: &str, operation: &Operation| figures.get(system)?.get(operation.name).copied();
+        let mut rows = String::new();
+        for operation in OPERATIONS.iter().filter(|operation| operation.suite == suite) {
+            let columns: Vec<Option<u64>> = systems.iter().map(|system| get(system, operation)).collect();
+            if columns.iter().all(Option::is_none) {
+                continue;
+            }
+            rows += &format!("| {}{} |", operation.name, operation.unit.suffix());
+            for figure in columns {
+                rows += &format!(" {} |", figure.map(thousands).unwrap_or_default());
+            }
+            if compared {
+                rows += &ratio(operation, get("xen", operation), get("ferroxen", operation));
+            }
+            rows += "\n";
         }
-        text += &format!("| {}{} |", operation.name, if operation.instructions { "" } else { " (ns)" });
-        for figure in columns {
-            text += &format!(" {} |", figure.map(thousands).unwrap_or_default());
+        if !rows.is_empty() {
+            let columns: &[&str] = if compared { &["÷ Xen", "limit"] } else { &[] };
+            text += &format!("{}:\n\n{}{rows}\n", suite.heading(), heading("instructions", systems, columns));
         }
-        if compared {
-            text += &ratio(operation, get("xen"), get("ferroxen"));
-        }
-        text += "\n";
     }
     text
 }
@@ -41,12 +49,13 @@ fn ratio(operation: &Operation, xen: Option<u64>, ours: Option<u64>) -> String {
 pub fn wall_clock(systems: &[String], runs: &BTreeMap<String, Vec<Figures>>) -> String {
     let compared = runs.contains_key("xen") && runs.contains_key("ferroxen");
     let mut text = heading("nanoseconds", systems, if compared { &["÷ Xen"] } else { &[] });
-    for operation in OPERATIONS {
+    for operation in OPERATIONS.iter().filter(|operation| operation.unit.is_time()) {
         let columns: Vec<Vec<u64>> = systems.iter().map(|system| values(runs, system, operation.name)).collect();
         if columns.iter().all(Vec::is_empty) {
             continue;
         }
-        text += &format!("| {} |", operation.name);
+        let per = if operation.unit == Unit::PerMib { Unit::PerMib.suffix() } else { "" };
+        text += &format!("| {}{per} |", operation.name);
         for values in &columns {
             match (values.first(), median(values), values.last()) {
                 (Some(low), Some(median), Some(high)) => {
@@ -98,7 +107,8 @@ pub fn median_rows(systems: &[String], runs: &BTreeMap<String, Vec<Figures>>) ->
 }
 
 fn rows(figures: impl Fn(&str) -> Vec<Option<u64>>) -> Vec<Row<'static>> {
-    OPERATIONS.iter().map(|operation| Row { name: operation.name, figures: figures(operation.name) }).collect()
+    let times = OPERATIONS.iter().filter(|operation| operation.unit.is_time());
+    times.map(|operation| Row { name: operation.name, figures: figures(operation.name) }).collect()
 }
 
 #[cfg(test)]
@@ -116,6 +126,8 @@ mod tests {
         assert!(text.contains("| getppid | 1,000 | 800 | 0.80 ! | 0.70 |"), "{text}");
         assert!(text.contains("| page-fault | 1,000 | 800 | 0.80 | 0.92 |"), "{text}");
         assert!(text.contains("| signal | 1,000 | 800 | 0.80 | |"), "{text}");
+        assert!(text.contains("| create-warm | 1,000 | 800 | 0.80 ! | 0.50 |"), "{text}");
+        assert_eq!(text.matches("| instructions | Xen 4.17 |").count(), 4, "{text}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -219,8 +220,15 @@ pub fn main(paths: &Paths, args: &BootArgs) -> Result<i32> {
 }
 
 /// Boots without a terminal and without printing; for tests and benchmarks.
+///
+/// Several threads may do so at once; they prepare one after the other, because that fills caches.
 pub fn quiet(paths: &Paths, args: &BootArgs) -> Result<Outcome> {
-    finish(prepare(paths, args, Console::Piped)?, args, Show::Nothing)
+    static PREPARING: Mutex<()> = Mutex::new(());
+    let prepared = {
+        let _turn = PREPARING.lock().unwrap_or_else(PoisonError::into_inner);
+        prepare(paths, args, Console::Piped)?
+    };
+    finish(prepared, args, Show::Nothing)
 }
 
 /// The command of a machine whose console is its standard streams, and the files that it needs while it runs.
@@ -435,7 +443,7 @@ fn linux(paths: &Paths, args: &BootArgs, dir: &Scratch) -> Result<Kernel> {
         _ => None,
     };
     if args.guests {
-        files.extend(initramfs::guest_files(paths, &kernel)?);
+        files.extend(initramfs::guest_files(paths, &kernel, args.fxbench)?);
     }
     for pair in &args.file {
         let (guest, host) = pair.split_once('=').context("--file wants GUEST=HOST")?;

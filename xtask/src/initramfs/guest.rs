@@ -11,13 +11,18 @@ use flate2::write::GzEncoder;
 use super::cpio::Cpio;
 use super::{PROFILE, fingerprint, modules};
 use crate::build;
+use crate::kernel_image;
 use crate::paths::Paths;
 use crate::setup::{Kernel, Parts};
 use crate::ui;
 
 const INIT: &str = include_str!("guest.sh");
+/// What the guest of `./x bench` does after its init.
+const BENCH: &str = include_str!("../bench/scripts/guest.sh");
 /// What a guest's devices and its disk's file system need.
 const MODULES: &[&str] = &["xen-blkfront", "xen-netfront", "af_packet", "ext4", "crc32c_generic"];
+/// What a guest that measures hypercalls needs as well.
+const BENCH_MODULES: &[&str] = &["xen-evtchn", "xen-privcmd", "xen-gntdev", "xen-gntalloc"];
 
 /// Configurations, by name in `/guests`.
 const CONFIGS: &[(&str, &str)] = &[
@@ -62,14 +67,20 @@ fi
 /// Words for scripts of tests.
 const WORDS: &str = include_str!("../test/scripts/words.sh");
 
-/// The files of `/guests` for `kernel`: `(path in dom0, file)`.
-pub fn files(paths: &Paths, kernel: &Kernel) -> Result<Vec<(String, PathBuf)>> {
+/// The files of `/guests` for `kernel`: `(path in dom0, file)`. With `bench` also an unpacked kernel, and the ramdisk of a
+/// guest that measures.
+pub fn files(paths: &Paths, kernel: &Kernel, bench: bool) -> Result<Vec<(String, PathBuf)>> {
     let hello = build::bare_metal(paths, &["guest-hello"])?.join("guest-hello");
     let mut files = vec![
         ("guests/vmlinuz".to_owned(), kernel.image.clone()),
-        ("guests/ramdisk.img".to_owned(), ramdisk(paths, kernel)?),
+        ("guests/ramdisk.img".to_owned(), ramdisk(paths, kernel, None)?),
         ("guests/hello".to_owned(), hello),
     ];
+    if bench {
+        let programs = crate::fxbench::build(paths)?;
+        files.push(("guests/bench.img".to_owned(), ramdisk(paths, kernel, Some(&programs))?));
+        files.push(("guests/vmlinux".to_owned(), kernel_image::vmlinux(paths, kernel)?));
+    }
     let dir = paths.target.join("guests");
     fs::create_dir_all(&dir)?;
     for (name, content) in CONFIGS.iter().chain([&("prepare", PREPARE), &("words.sh", WORDS)]) {
@@ -80,14 +91,17 @@ pub fn files(paths: &Paths, kernel: &Kernel) -> Result<Vec<(String, PathBuf)>> {
     Ok(files)
 }
 
-/// The ramdisk, built unless the cache has it.
-fn ramdisk(paths: &Paths, kernel: &Kernel) -> Result<PathBuf> {
+/// The ramdisk, built unless the cache has it; with the programs of fxbench, that of a guest that measures.
+fn ramdisk(paths: &Paths, kernel: &Kernel, bench: Option<&[PathBuf; 2]>) -> Result<PathBuf> {
     let busybox = Parts::new(paths).busybox()?;
-    let mut print = fingerprint(&[busybox.as_path(), kernel.image.as_path()]);
-    for byte in INIT.bytes().chain(include_bytes!("guest.rs").iter().copied()) {
+    let mut inputs = vec![busybox.as_path(), kernel.image.as_path()];
+    inputs.extend(bench.into_iter().flatten().map(PathBuf::as_path));
+    let mut print = fingerprint(&inputs);
+    for byte in INIT.bytes().chain(BENCH.bytes()).chain(include_bytes!("guest.rs").iter().copied()) {
         print = (print ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     }
-    let image = paths.cache.join(format!("guest-{}-{print:016x}.img", kernel.release));
+    let kind = if bench.is_some() { "guest-bench" } else { "guest" };
+    let image = paths.cache.join(format!("{kind}-{}-{print:016x}.img", kernel.release));
     if image.exists() {
         return Ok(image);
     }
@@ -104,8 +118,16 @@ fn ramdisk(paths: &Paths, kernel: &Kernel) -> Result<PathBuf> {
     for dir in ["sbin", "usr/bin", "usr/sbin", "proc", "sys", "run", "tmp", "root", "mnt"] {
         cpio.dir(dir)?;
     }
+    if let Some(programs) = bench {
+        for (name, program) in crate::fxbench::PROGRAMS.iter().zip(programs) {
+            cpio.host(&format!("bin/{name}"), program)?;
+        }
+        cpio.file("etc/bench", 0o644, BENCH.as_bytes())?;
+    }
     if let Some(dir) = &kernel.modules {
-        let selection = modules::select_named(dir, MODULES)?;
+        let mut names = MODULES.to_vec();
+        names.extend(bench.iter().flat_map(|_| BENCH_MODULES));
+        let selection = modules::select_named(dir, &names)?;
         let to = format!("lib/modules/{}", kernel.release);
         for module in &selection.modules {
             cpio.file(&format!("{to}/{}", module.inner), 0o644, &module.content)?;

@@ -38,6 +38,7 @@ if [ -n "$ip" ]; then
 	ip addr add "$ip" dev eth0 && ip link set eth0 up && echo "$name: eth0 has $ip"
 fi
 echo "$name: up, Linux $(uname -r), $(nproc) vcpus, $(awk '/MemTotal/ { print int($2 / 1024) }' /proc/meminfo) MiB"
+[ -f /etc/bench ] && . /etc/bench
 case "$then" in
 halt) poweroff ;;
 reboot) reboot ;;
