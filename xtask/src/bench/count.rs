@@ -75,7 +75,7 @@ pub fn count(
     ours: Option<&PathBuf>,
     addresses: bool,
 ) -> Result<Operations> {
-    let named = args.profile.as_ref().map_or(args.only.as_slice(), std::slice::from_ref);
+    let named = if args.profile.is_empty() { args.only.as_slice() } else { args.profile.as_slice() };
     let in_dom0 = BootArgs {
         hypervisor: hypervisor(system, ours),
         uncompressed: true,

@@ -45,9 +45,9 @@ pub struct BenchArgs {
     /// Count what each operation executes: instructions by who, traps, hypercalls, flushes, IPIs
     #[arg(long, conflicts_with_all = ["quick", "profile"])]
     count: bool,
-    /// Say in which functions one operation spends its instructions
-    #[arg(long, value_name = "OPERATION", conflicts_with = "quick")]
-    profile: Option<String>,
+    /// Say in which functions these operations spend their instructions
+    #[arg(long, value_delimiter = ',', value_name = "OPERATIONS", conflicts_with = "quick")]
+    profile: Vec<String>,
     /// Lines of a profile
     #[arg(long, default_value_t = 40, value_name = "N")]
     top: usize,
@@ -72,8 +72,8 @@ pub fn main(paths: &Paths, args: &BenchArgs) -> Result<i32> {
         bail!("--systems knows none, xen and ferroxen, not {other}");
     }
     let ours = if args.systems.iter().any(|name| name == "ferroxen") { Some(build::hypervisor(paths)?) } else { None };
-    if let Some(operation) = &args.profile {
-        return profile::main(paths, args, operation, ours.as_ref());
+    if !args.profile.is_empty() {
+        return profile::main(paths, args, ours.as_ref());
     }
     if args.count {
         return count::main(paths, args, ours.as_ref());
@@ -91,9 +91,11 @@ pub fn main(paths: &Paths, args: &BenchArgs) -> Result<i32> {
         }
     }
     let machine = machine(paths)?;
-    println!("Instructions per operation; {machine}, -icount, 1 CPU, Linux 6.1.");
-    println!("rep-prefixed instructions count by iteration. ! marks a ratio above its limit.\n");
-    print!("{}", tables::instructions(&args.systems, &counted));
+    if !counted.is_empty() {
+        println!("Instructions per operation; {machine}, -icount, 1 CPU, Linux 6.1.");
+        println!("rep-prefixed instructions count by iteration. ! marks a ratio above its limit.\n");
+        print!("{}", tables::instructions(&args.systems, &counted));
+    }
     if !timed.is_empty() {
         println!(
             "Wall clock, nanoseconds: median of {rounds} interleaved runs (lowest to highest); ratio of medians:\n"
@@ -112,7 +114,10 @@ pub fn main(paths: &Paths, args: &BenchArgs) -> Result<i32> {
         .with_context(|| format!("cannot write {}", file.display()))?;
     eprintln!();
     ui::step(format!("figures in {}", file.display()));
-    let mut charts = vec![("instructions", tables::instruction_rows(&args.systems, &counted))];
+    let mut charts = Vec::new();
+    if !counted.is_empty() {
+        charts.push(("instructions", tables::instruction_rows(&args.systems, &counted)));
+    }
     if !timed.is_empty() {
         charts.push(("wall-clock", tables::median_rows(&args.systems, &timed)));
     }

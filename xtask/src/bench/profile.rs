@@ -1,4 +1,4 @@
-//! `./x bench --profile OPERATION`: the functions of hypervisor and kernel in which the instructions of an
+//! `./x bench --profile OPERATIONS`: the functions of hypervisor and kernel in which the instructions of an
 //! operation are, by the addresses that lab/fxcount saw and the symbols of our ELF, of Xen and of Linux.
 
 use std::collections::BTreeMap;
@@ -15,16 +15,19 @@ use crate::setup::{KernelChoice, Parts};
 use crate::{kallsyms, kernel_image, ui};
 
 /// `./x bench --profile`.
-pub fn main(paths: &Paths, args: &BenchArgs, operation: &str, ours: Option<&PathBuf>) -> Result<i32> {
+pub fn main(paths: &Paths, args: &BenchArgs, ours: Option<&PathBuf>) -> Result<i32> {
     for system in &args.systems {
-        ui::step(format!("profiling {operation} on {}", title(system)));
+        ui::step(format!("profiling {} on {}", args.profile.join(", "), title(system)));
         let operations = count::count(paths, args, system, ours, true)?;
-        // In a guest, fxbench marks it without `domU`.
-        let name = operation.rsplit(' ').next().unwrap_or(operation);
-        let counted = operations.get(name).with_context(|| format!("fxbench measured no {operation}"))?;
         let symbols = symbols(paths, system)?;
-        println!("\n### {operation} on {}: {} instructions\n", title(system), thousands(counted.instructions() as u64));
-        print!("{}", lines(counted, &symbols, args.top));
+        for operation in &args.profile {
+            // In a guest, fxbench marks it without `domU`.
+            let name = operation.rsplit(' ').next().unwrap_or(operation);
+            let counted = operations.get(name).with_context(|| format!("fxbench measured no {operation}"))?;
+            let all = thousands(counted.instructions() as u64);
+            println!("\n### {operation} on {}: {all} instructions\n", title(system));
+            print!("{}", lines(counted, &symbols, args.top));
+        }
     }
     Ok(0)
 }
