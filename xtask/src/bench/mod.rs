@@ -39,6 +39,9 @@ pub struct BenchArgs {
     /// Rounds of wall-clock runs, interleaved
     #[arg(long, default_value_t = 7, value_name = "N")]
     rounds: u32,
+    /// Wall clock only
+    #[arg(long, conflicts_with = "quick")]
+    no_count: bool,
     /// Systems to run
     #[arg(long, value_delimiter = ',', default_value = "none,xen,ferroxen", value_name = "LIST")]
     systems: Vec<String>,
@@ -80,7 +83,7 @@ pub fn main(paths: &Paths, args: &BenchArgs) -> Result<i32> {
     }
     let plan = Plan::new(paths, ours, &args.only, if args.quick { &QUICK } else { &Suite::ALL })?;
     let jobs = args.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-    let counted = counted(&plan, &args.systems, jobs.max(1))?;
+    let counted = if args.no_count { BTreeMap::new() } else { counted(&plan, &args.systems, jobs.max(1))? };
     let host = if plan.suites.contains(&Suite::Xenstored) { Some(xenstored::measure(paths)?) } else { None };
     let mut timed: BTreeMap<String, Vec<Figures>> = BTreeMap::new();
     let rounds = if args.quick { 0 } else { args.rounds };
