@@ -28,7 +28,7 @@ pub fn main(paths: &Paths, _args: &BuildArgs) -> Result<i32> {
 
 /// Builds the hypervisor into `dist/ferroxen`, its symbols beside it, and returns the path.
 pub fn hypervisor(paths: &Paths) -> Result<PathBuf> {
-    let built = bare_metal(paths, &["ferroxen"])?;
+    let built = compile(paths, &["ferroxen"], &identity(paths))?;
     let elf = built.join("ferroxen");
     if !elf.exists() {
         bail!("cargo built no hypervisor: {} is not there", elf.display());
@@ -48,9 +48,34 @@ pub fn hypervisor(paths: &Paths) -> Result<PathBuf> {
 
 /// Builds `packages` for the bare machine and returns the folder that cargo puts them in.
 pub fn bare_metal(paths: &Paths, packages: &[&str]) -> Result<PathBuf> {
+    compile(paths, packages, &[])
+}
+
+/// What the hypervisor says of its build (`xm info`): of one commit it is the same on every machine.
+fn identity(paths: &Paths) -> Vec<(&'static str, String)> {
+    let said = |cmd: &mut Command| {
+        let out = cmd.current_dir(&paths.root).output().ok().filter(|out| out.status.success())?;
+        Some(String::from_utf8_lossy(&out.stdout).trim().to_owned()).filter(|text| !text.is_empty())
+    };
+    let date = ["log", "-1", "--format=%cd", "--date=format-local:%a %b %e %H:%M:%S UTC %Y"];
+    [
+        ("FERROXEN_COMPILER", said(Command::new("rustc").arg("--version"))),
+        ("FERROXEN_DATE", said(Command::new("git").args(date).env("TZ", "UTC"))),
+        (
+            "FERROXEN_CHANGESET",
+            said(Command::new("git").args(["rev-parse", "--short=12", "HEAD"])).map(|id| format!("ferroxen {id}")),
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name, value?)))
+    .collect()
+}
+
+fn compile(paths: &Paths, packages: &[&str], env: &[(&str, String)]) -> Result<PathBuf> {
     let names = packages.join(", ");
     ui::step(format!("building {names} for {BARE_METAL}"));
     let mut cmd = cargo(paths);
+    cmd.envs(env.iter().map(|(name, value)| (name, value)));
     cmd.args(["build", "--quiet", "--release", "--target", BARE_METAL]);
     for package in packages {
         cmd.args(["-p", package]);

@@ -40,8 +40,11 @@ pub(super) fn of<P: Platform>(hv: &Hypervisor<P>, dom: &Domain<P>) -> XenDomctlG
         flags |= XEN_DOMINF_dying;
     }
     let shutdown = dom.shutdown.load(Ordering::Acquire);
-    if let Some(code) = shutdown.checked_sub(1) {
-        flags |= XEN_DOMINF_shutdown | u32::from(code) << XEN_DOMINF_shutdownshift;
+    // Without a reason yet, Xen says 255.
+    let code = shutdown.checked_sub(1);
+    flags |= u32::from(code.unwrap_or(u8::MAX)) << XEN_DOMINF_shutdownshift;
+    if code.is_some() {
+        flags |= XEN_DOMINF_shutdown;
     }
     if dom.toolstack.paused() {
         flags |= XEN_DOMINF_paused;
@@ -54,7 +57,8 @@ pub(super) fn of<P: Platform>(hv: &Hypervisor<P>, dom: &Domain<P>) -> XenDomctlG
         domain: dom.id.0,
         flags,
         tot_pages: dom.pages.total.load(Ordering::Relaxed),
-        max_pages: dom.pages.max.load(Ordering::Relaxed),
+        // Xen counts a domain's frames in 32 bits: that is its "no limit".
+        max_pages: dom.pages.max.load(Ordering::Relaxed).min(u32::MAX.into()),
         outstanding_pages: dom.pages.claim.load(Ordering::Relaxed),
         shared_info_frame: dom.shared_info.load(Ordering::Relaxed),
         cpu_time,

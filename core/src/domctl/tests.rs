@@ -134,7 +134,10 @@ fn a_new_domain_is_paused_and_has_what_was_asked_for() {
     let id = create(&world);
     assert_eq!(id, 2);
     let info = info(&world, id).unwrap();
-    assert_eq!((info.domain, info.flags, info.max_vcpu_id, info.nr_online_vcpus), (2, XEN_DOMINF_paused, 1, 0));
+    assert_eq!(
+        (info.domain, info.flags, info.max_vcpu_id, info.nr_online_vcpus),
+        (2, XEN_DOMINF_paused | 255 << XEN_DOMINF_shutdownshift, 1, 0)
+    );
     assert_eq!((info.max_pages, info.tot_pages, &info.handle), (100, 0, b"0123456789abcdef"));
     let shared = Mfn(info.shared_info_frame);
     assert!(world.hv.frames.is_shared(shared) && world.hv.frames.owner(shared) == Some(DomId(2)));
@@ -425,7 +428,7 @@ fn small_operations_answer() {
         XEN_DOMINF_paused | XEN_DOMINF_shutdown | 2 << XEN_DOMINF_shutdownshift
     );
     call(&world, XEN_DOMCTL_resumedomain, id, [0u8; 8]).unwrap();
-    assert_eq!(info(&world, id).unwrap().flags, XEN_DOMINF_paused);
+    assert_eq!(info(&world, id).unwrap().flags, XEN_DOMINF_paused | 255 << XEN_DOMINF_shutdownshift);
 }
 
 #[test]

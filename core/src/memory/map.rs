@@ -15,6 +15,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// The most entries of a domain's map.
 pub const MAX_MAP_ENTRIES: u32 = 1024;
 
+/// [`E820Entry::kind`] of RAM.
+pub(super) const RAM: u32 = 1;
+
 /// An entry as BIOS INT 0x15 EAX=0xE820 gives it: 20 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

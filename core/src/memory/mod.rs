@@ -49,6 +49,14 @@ impl Default for MaxOrder {
 }
 
 impl Machine {
+    /// Pages of RAM that the machine has, the hypervisor's own among them.
+    pub fn ram_pages(&self) -> u64 {
+        self.e820
+            .iter()
+            .filter(|entry| entry.kind == map::RAM)
+            .fold(0, |sum: u64, entry| sum.saturating_add(entry.size() >> 12))
+    }
+
     /// The largest order that this domain may ask for.
     fn max_order<P: Platform>(&self, caller: &Domain<P>) -> u32 {
         let order = if caller.privileged { self.max_order.control } else { self.max_order.dom_u };

@@ -38,7 +38,7 @@ pub(super) fn physical<P: Platform>(ctx: &Ctx<'_, P>, machine: &impl SystemMachi
         max_node_id: 0,
         cpu_khz: machine.cpu_khz(),
         capabilities: XEN_SYSCTL_PHYSCAP_pv | XEN_SYSCTL_PHYSCAP_gnttab_v1 | XEN_SYSCTL_PHYSCAP_gnttab_v2,
-        total_pages: heap.total,
+        total_pages: ctx.hv.machine.ram_pages().max(heap.total),
         free_pages: heap.free,
         outstanding_pages: heap.claimed,
         max_mfn: ctx.hv.frames.end().0.saturating_sub(1),
@@ -104,6 +104,28 @@ pub(super) fn trace(op: &mut XenSysctl) -> Result<(), Errno> {
             Ok(())
         }
         XEN_SYSCTL_TBUFOP_disable => Ok(()),
+        _ => Err(Errno::EOPNOTSUPP),
+    }
+}
+
+/// There are no live patches, and none can be loaded.
+pub(super) fn live_patches(op: &mut XenSysctl) -> Result<(), Errno> {
+    let mut arg: XenSysctlLivepatchOp = member::get(&op.u);
+    if arg.pad != 0 {
+        return Err(Errno::EINVAL);
+    }
+    match arg.cmd {
+        XEN_SYSCTL_LIVEPATCH_LIST => {
+            let mut list: XenSysctlLivepatchList = member::get(&arg.u);
+            if list.pad != 0 {
+                return Err(Errno::EINVAL);
+            }
+            (list.version, list.nr, list.name_total_size, list.metadata_total_size) = (0, 0, 0, 0);
+            member::put(&mut arg.u, &list);
+            member::put(&mut op.u, &arg);
+            Ok(())
+        }
+        XEN_SYSCTL_LIVEPATCH_GET | XEN_SYSCTL_LIVEPATCH_ACTION => Err(Errno::ENOENT),
         _ => Err(Errno::EOPNOTSUPP),
     }
 }

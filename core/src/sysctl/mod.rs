@@ -76,8 +76,9 @@ pub fn sysctl<P: Platform>(ctx: &mut Ctx<'_, P>, machine: &mut impl SystemMachin
         XEN_SYSCTL_get_pmstat | XEN_SYSCTL_pm_op | XEN_SYSCTL_psr_cmt_op | XEN_SYSCTL_psr_alloc => {
             return Err(Errno::ENODEV.into());
         }
+        XEN_SYSCTL_livepatch_op => info::live_patches(&mut op)?,
         XEN_SYSCTL_coverage_op => return Err(Errno::EOPNOTSUPP.into()),
-        // Counters, lock profiles and live patches are not in Debian's build of Xen either.
+        // Counters and lock profiles are not in Debian's build of Xen either.
         _ => return Err(Errno::ENOSYS.into()),
     }
     ctx.write(arg, &op)?;

@@ -7,6 +7,7 @@ use crate::cpu::CpuId;
 use crate::cpupolicy::{Kind, Policy, XenInfo};
 use crate::domain::DomId;
 use crate::hypercall::Stop;
+use crate::memory::E820Entry;
 use crate::physdev::{Function, InterruptMachine, Message};
 use crate::platform_op::{CpuFacts, MemoryType, PlatformMachine, Symbol};
 use crate::testing::{GUEST_BASE, TestWorld};
@@ -184,10 +185,14 @@ fn the_console_ring_is_read_in_pieces_and_cleared() {
 
 #[test]
 fn the_machine_is_shown_as_it_is() {
-    let world = world();
+    let mut world = world();
     let info = call(&world, XEN_SYSCTL_physinfo, XenSysctlPhysinfo::default()).unwrap();
     assert_eq!((info.threads_per_core, info.cores_per_socket, info.nr_cpus, info.max_cpu_id), (2, 2, 3, 3));
     assert_eq!((info.total_pages, info.free_pages, info.max_mfn), (40, 40, 63));
+    // Frames 0 to 63 are RAM, the one behind them is reserved.
+    static MAP: [E820Entry; 2] = [E820Entry::new(0, 64 << 12, 1), E820Entry::new(64 << 12, 4096, 2)];
+    world.hv.machine.e820 = &MAP;
+    assert_eq!(call(&world, XEN_SYSCTL_physinfo, XenSysctlPhysinfo::default()).unwrap().total_pages, 64);
     assert_eq!(info.hw_cap[0], 0x178b_fbff);
     assert_eq!(info.cpu_khz, 2_400_000);
     let free = XenSysctlAvailheap { node: -1, ..Default::default() };
@@ -294,6 +299,22 @@ fn policies_are_in_the_order_and_range_that_libxc_takes() {
 }
 
 #[test]
+fn there_are_no_live_patches() {
+    let world = world();
+    let list = XenSysctlLivepatchList { nr: 7, ..Default::default() };
+    let ask = |cmd, list: XenSysctlLivepatchList| {
+        let mut op = XenSysctlLivepatchOp { cmd, ..Default::default() };
+        member::put(&mut op.u, &list);
+        call(&world, XEN_SYSCTL_livepatch_op, op)
+    };
+    let answer: XenSysctlLivepatchList = member::get(&ask(XEN_SYSCTL_LIVEPATCH_LIST, list).unwrap().u);
+    assert_eq!((answer.nr, answer.name_total_size), (0, 0));
+    assert_eq!(ask(XEN_SYSCTL_LIVEPATCH_LIST, XenSysctlLivepatchList { pad: 1, ..list }).err(), Some(Errno::EINVAL));
+    assert_eq!(ask(XEN_SYSCTL_LIVEPATCH_GET, list).err(), Some(Errno::ENOENT));
+    assert_eq!(ask(XEN_SYSCTL_LIVEPATCH_UPLOAD, list).err(), Some(Errno::EOPNOTSUPP));
+}
+
+#[test]
 fn small_operations_answer() {
     let (world, mut machine) = (world(), TestMachine::default());
     world.platform().poke(BUFFER, b"qe");
@@ -326,7 +347,7 @@ fn small_operations_answer() {
     );
     for (cmd, error) in [
         (XEN_SYSCTL_perfc_op, Errno::ENOSYS),
-        (XEN_SYSCTL_livepatch_op, Errno::ENOSYS),
+        (XEN_SYSCTL_livepatch_op, Errno::EOPNOTSUPP),
         (XEN_SYSCTL_psr_alloc, Errno::ENODEV),
         (XEN_SYSCTL_coverage_op, Errno::EOPNOTSUPP),
         (1000, Errno::ENOSYS),

@@ -180,6 +180,7 @@ extern "C" fn boot_main(magic: u32, info: u32) -> ! {
     if options.iommu_required {
         stop(format_args!("command line: an IOMMU is required, and this version drives none"));
     }
+    let own_line = Text::new(words);
     check_cpu();
     let module_count = boot.modules().len();
     if module_count == 0 {
@@ -263,8 +264,20 @@ extern "C" fn boot_main(magic: u32, info: u32) -> ! {
     );
     percpu::set_up();
 
-    let plan =
-        machine::Plan { boot, options, tables, ioapics, calibration, ram_end, early, dom0_line, screen, areas, serial };
+    let plan = machine::Plan {
+        boot,
+        options,
+        tables,
+        ioapics,
+        calibration,
+        ram_end,
+        early,
+        line: own_line,
+        dom0_line,
+        screen,
+        areas,
+        serial,
+    };
     machine::start(plan)
 }
 

@@ -4,6 +4,7 @@ use crate::boot::{self, Early, Text};
 use crate::percpu::{self, CPUS};
 use crate::platform::{self, Machine, SCALE};
 use crate::{console, dom0, info, irq, switch, timer, warning};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use ferroxen_core::Platform;
@@ -14,6 +15,7 @@ use ferroxen_core::cpupolicy::{Kind, Policy, XenInfo};
 use ferroxen_core::domain::{DomId, Hypervisor};
 use ferroxen_core::evtchn::Notify;
 use ferroxen_core::frame::{FrameEntry, FrameTable, IoRanges};
+use ferroxen_core::hypercall::BuildInfo;
 use ferroxen_core::memory::Request;
 use ferroxen_core::options::Options;
 use ferroxen_core::pv::PvState;
@@ -88,6 +90,8 @@ pub struct Plan {
     pub ram_end: u64,
     /// Early memory.
     pub early: Early,
+    /// The hypervisor's own command line.
+    pub line: Text,
     /// The command line of dom0's kernel.
     pub dom0_line: Text,
     /// The screen, if there is one.
@@ -271,6 +275,7 @@ fn make_hypervisor(plan: &mut Plan) {
         Err(error) => boot::stop(format_args!("no memory for the hypervisor's own state ({error:?})")),
     };
     let mut hypervisor = hypervisor;
+    hypervisor.build = build_info(plan);
     let e820: Vec<_> = plan
         .boot
         .memory_map()
@@ -308,6 +313,22 @@ fn make_hypervisor(plan: &mut Plan) {
     HV.call_once(|| hypervisor);
     let early = EARLY_LINES.lock();
     hv().console.put(&early.bytes[..early.len]);
+}
+
+/// What XENVER_* answers. `./x build` says who compiled what.
+fn build_info(plan: &Plan) -> BuildInfo {
+    let mut line = String::new();
+    if line.try_reserve_exact(plan.line.as_str().len()).is_ok() {
+        line.push_str(plan.line.as_str());
+    }
+    BuildInfo {
+        version: plan.options.xen_version,
+        compiler: option_env!("FERROXEN_COMPILER").unwrap_or("rustc"),
+        compile_date: option_env!("FERROXEN_DATE").unwrap_or(""),
+        changeset: option_env!("FERROXEN_CHANGESET").unwrap_or("ferroxen"),
+        command_line: line.leak(),
+        ..BuildInfo::default()
+    }
 }
 
 fn give_to_heap(hypervisor: &Hypervisor<Machine>, start: u64, end: u64) {
