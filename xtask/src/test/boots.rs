@@ -101,7 +101,8 @@ pub const PLAIN: Boot = Boot {
 
 /// Every CPU does something and is seen to.
 const ALL_CPUS: &str = "for c in $(seq 0 $(($(nproc) - 1))); do taskset -p $((1 << c)) $$ >/dev/null; echo cpu $c; done; \
-     grep -c ^processor /proc/cpuinfo; cat /sys/hypervisor/type";
+     grep -c ^processor /proc/cpuinfo; cat /sys/hypervisor/type; \
+     cd /sys/hypervisor/version; echo $(cat major).$(cat minor)$(cat extra)";
 
 /// Files, processes and memory under a little load, with checksums.
 pub const LOAD: &str = "set -e; for i in 1 2 3 4; do (dd if=/dev/urandom of=/tmp/f$i bs=64k count=32 2>/dev/null; \
@@ -127,7 +128,7 @@ const UEFI: &str = "set -e; cat /proc/fb; cat /sys/firmware/efi/systab; modprobe
      ! dmesg | grep -E 'Oops|BUG:|WARNING:'; echo no oops";
 
 /// A test guest from its creation to its end, seen by its console; nothing of it is left.
-const HELLO: &str = "set -e; free() { xm info | awk '/free_memory/ {print $3}'; }; before=$(free); \
+const HELLO: &str = "set -e; xm info | grep -o 'com1=[0-9]*'; free() { xm info | awk '/free_memory/ {print $3}'; }; before=$(free); \
      xm create -c /guests/hello.cfg; \
      for i in $(seq 100); do xm domid hello 2>/dev/null || break; usleep 100000; done; \
      [ $before = $(free) ] && echo memory is back; xm list | wc -l; xenstore ls /local/domain | grep -c '^[1-9]' || true; \
@@ -202,8 +203,9 @@ pub const BOOTS: &[Boot] = &[
         machine: Chipset::Q35,
         cpus: 2,
         memory: 6144,
+        cmdline: "xen-version=4.20",
         exec: ALL_CPUS,
-        expect: Expect::Output(&["cpu 0", "cpu 1", "2", "xen"]),
+        expect: Expect::Output(&["cpu 0", "cpu 1", "2", "xen", "4.20-ferroxen"]),
         ..PLAIN
     },
     Boot {
@@ -364,6 +366,7 @@ pub const BOOTS: &[Boot] = &[
         guests: true,
         exec: HELLO,
         expect: Expect::Output(&[
+            "com1=115200",
             "hello from a PV guest",
             "@@ferroxen guest success@@",
             "memory is back",
@@ -381,7 +384,13 @@ pub const BOOTS: &[Boot] = &[
         tools: Some("ferroxen"),
         guests: true,
         exec: HELLO,
-        expect: Expect::Output(&["hello from a PV guest", "@@ferroxen guest success@@", "memory is back", "exit 3"]),
+        expect: Expect::Output(&[
+            "com1=115200",
+            "hello from a PV guest",
+            "@@ferroxen guest success@@",
+            "memory is back",
+            "exit 3",
+        ]),
         full: true,
         ..PLAIN
     },
