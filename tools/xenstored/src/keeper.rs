@@ -12,8 +12,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// From the keeper to the daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToDaemon {
-    /// Four descriptors: reader and writer of the input pipe, reader and writer of the output pipe.
-    Pipes,
+    /// Four descriptors: reader and writer of the input pipe, reader and writer of the output pipe; and the number of
+    /// the supervisor's session, which is the upper half of its clients' numbers.
+    Pipes(u32),
     /// A listening socket, for a daemon whose keeper dies; and whether it is the read-only one.
     Listener(bool),
     /// A client's connection: number, read-only.

@@ -75,7 +75,8 @@ fn run(args: Args) -> anyhow::Result<()> {
         let own = ["--supervise"];
         let mut rest: Vec<_> = std::env::args_os().skip(1).filter(|a| !own.iter().any(|o| a == o)).collect();
         rest.push("--kept".into());
-        let config = supervisor::Config { run_dir: args.run_dir, program, args: rest, pid_file: args.pid_file };
+        let config =
+            supervisor::Config { run_dir: args.run_dir, state_dir, program, args: rest, pid_file: args.pid_file };
         return supervisor::run(config);
     }
     let mut quotas = Quotas::default();

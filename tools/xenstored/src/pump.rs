@@ -186,11 +186,12 @@ impl Pump {
         }
     }
 
-    /// After a restart: finds out what was under way when the last daemon died, and finishes or undoes it.
-    pub fn settle(&self, d: &mut Durable) -> io::Result<()> {
+    /// After a restart: finds out what was under way when the last daemon died, and finishes or undoes it. Of a connection
+    /// that is not `ours`, the pipes know nothing: they are new, and it ended with the old ones.
+    pub fn settle(&self, d: &mut Durable, ours: impl Fn(ConnId) -> bool) -> io::Result<()> {
         let Pump::Piped(input, output) = self else { return Ok(()) };
         let held = input.held()?;
-        if let Some((id, noted)) = d.journal().in_note() {
+        if let Some((id, noted)) = d.journal().in_note().filter(|(id, _)| ours(*id)) {
             // What is not in the pipe any more was copied to the journal's end already.
             let total = noted.unwrap_or(held);
             let copied = total.saturating_sub(held);
@@ -207,7 +208,7 @@ impl Pump {
         }
         input.drain()?;
         let note = d.journal().out_note();
-        if note.stage == OutStage::Draining {
+        if note.stage == OutStage::Draining && ours(note.conn) {
             let left = output.held()? as u64;
             point()?;
             d.delivered(note.conn, note.pos + note.len.saturating_sub(left));
@@ -295,7 +296,7 @@ mod tests {
 
         fn start(&self) -> io::Result<Durable> {
             let mut d = Durable::open(self.dir.path(), &Quotas::default()).unwrap();
-            self.pump.settle(&mut d)?;
+            self.pump.settle(&mut d, |_| true)?;
             if !d.engine().state().connected(CLIENT) {
                 d.happened(&Happening::Connected(CLIENT, Peer { domid: 0, read_only: false })).unwrap();
             }

@@ -14,7 +14,7 @@ use std::io::Read as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
@@ -24,6 +24,8 @@ use tracing::{error, info, warn};
 pub struct Config {
     /// The directory of the sockets.
     pub run_dir: PathBuf,
+    /// The daemon's state, which outlives this supervisor; so does the number of its session, which is kept there.
+    pub state_dir: PathBuf,
     /// The daemon's program.
     pub program: PathBuf,
     /// Its arguments.
@@ -39,6 +41,7 @@ struct Supervisor {
     output: Pipe,
     clients: BTreeMap<u64, (OwnedFd, bool)>,
     stored: BTreeMap<String, OwnedFd>,
+    session: u32,
     last_client: u64,
 }
 
@@ -52,6 +55,7 @@ struct Running {
 pub fn run(config: Config) -> anyhow::Result<()> {
     let mut signals = signal_pipe()?;
     let listeners = listen::bind(&config.run_dir)?;
+    let session = next_session(&config.state_dir)?;
     let mut supervisor = Supervisor {
         config,
         listeners,
@@ -59,7 +63,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         output: Pipe::new().context("cannot make a pipe")?,
         clients: BTreeMap::new(),
         stored: BTreeMap::new(),
-        last_client: 0,
+        session,
+        last_client: u64::from(session) << 32,
     };
     listen::ready(supervisor.config.pid_file.as_deref())?;
     let mut delay = Duration::ZERO;
@@ -89,6 +94,27 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             (delay * 2).clamp(Duration::from_millis(1), Duration::from_secs(5))
         };
     }
+}
+
+/// The number of this session. The state still knows the clients of the one before, by their numbers: no client of this one
+/// may have any of them.
+fn next_session(state_dir: &Path) -> anyhow::Result<u32> {
+    let path = state_dir.join("session");
+    let last = match std::fs::read_to_string(&path) {
+        Ok(text) => text.trim().parse::<u32>().with_context(|| format!("{}: not a number", path.display()))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    // The highest bit is that of domains' rings.
+    let next = last.checked_add(1).filter(|next| *next < 1 << 31).context("no number is left for a session")?;
+    let write = || -> std::io::Result<()> {
+        std::fs::create_dir_all(state_dir)?;
+        let fresh = path.with_extension("new");
+        std::fs::write(&fresh, format!("{next}\n"))?;
+        std::fs::rename(&fresh, &path)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(next)
 }
 
 fn signal_pipe() -> anyhow::Result<UnixStream> {
@@ -123,7 +149,7 @@ impl Supervisor {
             self.output.reader.as_fd(),
             self.output.writer.as_fd(),
         ];
-        keeper::send(control, &ToDaemon::Pipes, &pipes, SendFlags::empty())?;
+        keeper::send(control, &ToDaemon::Pipes(self.session), &pipes, SendFlags::empty())?;
         for l in &self.listeners {
             keeper::send(control, &ToDaemon::Listener(l.read_only), &[l.socket.as_fd()], SendFlags::empty())?;
         }

@@ -296,3 +296,31 @@ fn a_daemon_whose_supervisor_is_killed_serves_on() {
     assert_eq!(new.read("/a").unwrap(), b"1");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }
+
+/// What `systemctl restart` does: the supervisor goes, too, and with it all connections. The tree stays; the new clients are
+/// not taken for the old ones, which the state still knows, nor for ones that ended.
+#[test]
+fn a_new_supervisor_finds_the_tree_and_serves_new_clients() {
+    let state = tempfile::tempdir().unwrap();
+    let args = ["--state-dir", state.path().to_str().unwrap()];
+    for round in 0..4u8 {
+        let daemon = Supervised::start(&args);
+        let mut clients: Vec<Xenstore> = (0..5).map(|_| Xenstore::open_socket(&daemon.socket()).unwrap()).collect();
+        for (n, client) in (0u8..).zip(&mut clients) {
+            if round > 0 {
+                assert_eq!(client.read(&format!("/round/{n}")).unwrap(), [round - 1]);
+            }
+            client.write(&format!("/round/{n}"), &[round]).unwrap();
+            client.watch("/watched", b"mine", None).unwrap();
+            let first = client.next_event(Some(Duration::from_secs(20))).unwrap().unwrap();
+            assert_eq!(first.path, "/watched");
+        }
+        clients.remove(1);
+        daemon.kill_daemon();
+        clients.first_mut().unwrap().write("/watched", b"x").unwrap();
+        for client in &mut clients {
+            assert!(client.next_event(Some(Duration::from_secs(20))).unwrap().is_some());
+            assert!(client.next_event(Some(Duration::from_millis(10))).unwrap().is_none(), "an old client's watch");
+        }
+    }
+}

@@ -34,13 +34,14 @@ impl<T: DomainTransport> Daemon<T> {
                 .context("cannot hear the supervisor")?
                 .context("the supervisor is gone")?;
             match message {
-                (ToDaemon::Pipes, fds) => {
+                (ToDaemon::Pipes(session), fds) => {
                     let [a, b, c, d]: [OwnedFd; 4] =
                         fds.try_into().map_err(|_| anyhow::anyhow!("four pipe ends were expected"))?;
                     let (input, output) = (Pipe { reader: a, writer: b }, Pipe { reader: c, writer: d });
                     self.pump = Pump::Piped(input, output);
                     // Before anything else goes into the journal.
-                    self.pump.settle(&mut self.durable).context("cannot settle what was under way")?;
+                    let ours = |id: ConnId| id.0 >> 32 == u64::from(session);
+                    self.pump.settle(&mut self.durable, ours).context("cannot settle what was under way")?;
                 }
                 (ToDaemon::Listener(read_only), fds) => {
                     self.listeners.extend(fds.into_iter().map(|socket| Listener { socket, read_only }));
