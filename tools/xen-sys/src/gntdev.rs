@@ -9,11 +9,18 @@ use xen_call::RingMemory;
 const MAP_GRANT_REF: u64 = ioctl::none(b'G', 0, 24);
 const UNMAP_GRANT_REF: u64 = ioctl::none(b'G', 1, 16);
 
+/// `struct ioctl_gntdev_map_grant_ref`; the header's has room for one reference.
 #[repr(C)]
 struct Map {
     count: u32,
     pad: u32,
     index: u64,
+    refs: [GrantRef; GrantDevice::MOST],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct GrantRef {
     domid: u32,
     reference: u32,
 }
@@ -29,15 +36,19 @@ struct Unmap {
 #[derive(Clone, Debug)]
 pub struct GrantDevice(Arc<File>);
 
-/// A granted page. Given back when it is dropped.
+/// Granted pages, one after the other. Given back when this is dropped.
 #[derive(Debug)]
 pub struct GrantedPage {
     page: Option<Mapping>,
     index: u64,
+    count: u32,
     device: Arc<File>,
 }
 
 impl GrantDevice {
+    /// So many pages can be mapped at once.
+    pub const MOST: usize = 256;
+
     /// Opens the device.
     ///
     /// # Errors
@@ -51,10 +62,26 @@ impl GrantDevice {
     /// # Errors
     /// The kernel's: no such grant, or not to us.
     pub fn map(&self, domid: u16, reference: u32) -> io::Result<GrantedPage> {
-        let mut map = Map { count: 1, pad: 0, index: 0, domid: domid.into(), reference };
+        self.map_all(domid, &[reference], true)
+    }
+
+    /// Maps the pages that `domid` grants us under `references`, one after the other, all or none.
+    ///
+    /// # Errors
+    /// The kernel's: no such grant, not to us, not writable; invalid: none, or more than [`GrantDevice::MOST`].
+    pub fn map_all(&self, domid: u16, references: &[u32], writable: bool) -> io::Result<GrantedPage> {
+        let none = GrantRef { domid: domid.into(), reference: 0 };
+        let mut map = Map { count: 0, pad: 0, index: 0, refs: [none; Self::MOST] };
+        if references.is_empty() || references.len() > Self::MOST {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        for (to, reference) in map.refs.iter_mut().zip(references) {
+            to.reference = *reference;
+            map.count += 1;
+        }
         ioctl::with(&*self.0, MAP_GRANT_REF, &mut map)?;
-        let mut granted = GrantedPage { page: None, index: map.index, device: self.0.clone() };
-        granted.page = Some(Mapping::new(&self.0, 4096, map.index)?);
+        let mut granted = GrantedPage { page: None, index: map.index, count: map.count, device: self.0.clone() };
+        granted.page = Some(Mapping::with_access(&self.0, references.len() * 4096, map.index, writable)?);
         Ok(granted)
     }
 }
@@ -62,7 +89,7 @@ impl GrantDevice {
 impl Drop for GrantedPage {
     fn drop(&mut self) {
         self.page = None;
-        let mut unmap = Unmap { index: self.index, count: 1, pad: 0 };
+        let mut unmap = Unmap { index: self.index, count: self.count, pad: 0 };
         // There is nobody to tell.
         let _ = ioctl::with(&*self.device, UNMAP_GRANT_REF, &mut unmap);
     }

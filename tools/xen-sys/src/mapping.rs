@@ -12,6 +12,7 @@ use xen_call::{Buffer, ForeignMap, RingMemory};
 pub struct Mapping {
     at: NonNull<u8>,
     len: usize,
+    writable: bool,
 }
 
 // SAFETY: it is memory, owned by whoever owns this; every access is volatile or atomic.
@@ -22,15 +23,20 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     /// `mmap(len, PROT_READ | PROT_WRITE, MAP_SHARED, file, offset)`.
     pub(crate) fn new(file: &File, len: usize, offset: u64) -> io::Result<Self> {
+        Self::with_access(file, len, offset, true)
+    }
+
+    /// The same, but writes through it do nothing if it is not `writable`.
+    pub(crate) fn with_access(file: &File, len: usize, offset: u64, writable: bool) -> io::Result<Self> {
         let offset = libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let prot = libc::PROT_READ | libc::PROT_WRITE;
+        let prot = if writable { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_READ };
         // SAFETY: the kernel chooses the address: nothing that exists is replaced.
         let at = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, libc::MAP_SHARED, file.as_raw_fd(), offset) };
         if at == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
         let at = NonNull::new(at.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Mapping { at, len })
+        Ok(Mapping { at, len, writable })
     }
 
     /// Its address.
@@ -62,7 +68,7 @@ impl Mapping {
 
     fn copy_in(&self, offset: usize, from: &[u8]) {
         let len = self.inside(offset, from.len());
-        if len == 0 {
+        if len == 0 || !self.writable {
             return;
         }
         // SAFETY: `inside` keeps it within the mapping.
@@ -94,7 +100,9 @@ impl RingMemory for Mapping {
         self.word(offset).map_or(0, |word| word.load(Ordering::Acquire))
     }
     fn store_u32(&self, offset: usize, value: u32) {
-        if let Some(word) = self.word(offset) {
+        if self.writable
+            && let Some(word) = self.word(offset)
+        {
             word.store(value, Ordering::Release);
         }
     }
