@@ -26,9 +26,15 @@ struct Args {
     /// Old logs that stay.
     #[arg(long, default_value_t = 4)]
     log_kept: u32,
-    /// Where to write the process id once guests are served.
+    /// Where to write the process id (with --supervise the supervisor's) once guests are served.
     #[arg(long)]
     pid_file: Option<PathBuf>,
+    /// Start the daemon below a process that starts it again when it dies.
+    #[arg(long)]
+    supervise: bool,
+    /// There is such a process.
+    #[arg(long, hide = true)]
+    supervised: bool,
     /// Stay in the foreground (as Xen's daemon; ours always does).
     #[arg(short = 'i', long)]
     interactive: bool,
@@ -47,6 +53,11 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {
+    if args.supervise {
+        let mut daemon = supervise::Supervised::this_program("--supervise")?;
+        daemon.args.push("--supervised".into());
+        return daemon.run();
+    }
     let logs = |what: &str| args.log == what || args.log == "all";
     let mut daemon = daemon::Daemon::new(daemon::Config {
         log_dir: args.log_dir.clone(),
@@ -56,8 +67,10 @@ fn run(args: &Args) -> anyhow::Result<()> {
         log_kept: args.log_kept,
     })?;
     if let Some(path) = &args.pid_file {
-        std::fs::write(path, format!("{}\n", std::process::id()))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        // Whoever ends us means our supervisor too.
+        let parent = rustix::process::getppid().filter(|_| args.supervised).map(rustix::process::Pid::as_raw_pid);
+        let pid = parent.unwrap_or(std::process::id().cast_signed());
+        std::fs::write(path, format!("{pid}\n")).with_context(|| format!("cannot write {}", path.display()))?;
     }
     daemon.run()
 }

@@ -5,7 +5,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output::text;
 use crate::table::{self, Args};
 use clap_complete::Shell;
-use toolstack::Ended;
+use toolstack::{Ended, Host};
 
 pub fn init_dom0(_: &Args<'_>) -> Outcome {
     Ok(host()?.introduce_control_domain()?)
@@ -18,8 +18,7 @@ pub fn attend(args: &Args<'_>) -> Outcome {
     // Without a session of its own it would end with the terminal.
     let _ = rustix::process::setsid();
     loop {
-        let mut host = host()?;
-        match host.attend(domid) {
+        match Host::open().and_then(|mut host| host.attend(domid)) {
             Ok(Some(Ended::Restarted(next))) => {
                 eprintln!("domain {domid}: it is back as domain {next}");
                 domid = next;
