@@ -37,7 +37,7 @@ impl<H: Hypercalls> Host<H> {
         self.xs.transaction(|t| {
             t.rm_if_there(&paths::home(domid))?;
             t.rm_if_there(&paths::libxl(domid))?;
-            for kind in ["console", "vbd", "vif"] {
+            for kind in ["console", "vbd", "qdisk", "vif"] {
                 t.rm_and_empty_parents(&format!("/local/domain/0/backend/{kind}/{domid}"), "/local/domain/0/backend")?;
                 t.rm_and_empty_parents(&format!("{}/error/backend/{kind}/{domid}", paths::home(0)), &paths::home(0))?;
             }

@@ -23,12 +23,13 @@ pub(crate) struct DevicePaths {
     pub(crate) libxl: String,
 }
 
-/// `kind`: `vbd` or `vif`.
+/// `kind`: the backend's, `vbd`, `qdisk` or `vif`; what a guest sees of the first two is the same.
 pub(crate) fn device(domid: u16, kind: &str, number: u32) -> DevicePaths {
+    let front = if kind == "qdisk" { "vbd" } else { kind };
     DevicePaths {
-        front: format!("/local/domain/{domid}/device/{kind}/{number}"),
+        front: format!("/local/domain/{domid}/device/{front}/{number}"),
         back: format!("/local/domain/0/backend/{kind}/{domid}/{number}"),
-        libxl: format!("/libxl/{domid}/device/{kind}/{number}"),
+        libxl: format!("/libxl/{domid}/device/{front}/{number}"),
     }
 }
 

@@ -2,6 +2,28 @@
 
 use serde::{Deserialize, Serialize};
 
+/// How an image is laid out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// As the guest sees it.
+    #[default]
+    Raw,
+    /// qcow2.
+    Qcow2,
+}
+
+/// Who serves a disk (`backendtype`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BlockBackend {
+    /// The kernel, xen-blkback.
+    #[default]
+    Phy,
+    /// A process of ours, blkback; where Xen's tools have QEMU.
+    Qdisk,
+}
+
 /// A virtual disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disk {
@@ -17,6 +39,12 @@ pub struct Disk {
     pub discard: bool,
     /// Another hot-plug script than ours.
     pub script: Option<String>,
+    /// How its image is laid out.
+    #[serde(default)]
+    pub format: Format,
+    /// Who serves it.
+    #[serde(default)]
+    pub backend: BlockBackend,
 }
 
 impl Disk {
@@ -29,7 +57,10 @@ impl Disk {
             cdrom: false,
             discard: true,
             script: None,
+            format: Format::Raw,
+            backend: BlockBackend::Phy,
         };
+        let mut backend = None;
         let mut format = String::from("raw");
         let mut position = 0;
         let mut rest = text;
@@ -47,10 +78,13 @@ impl Disk {
                     "format" => value.clone_into(&mut format),
                     "access" => disk.read_only = access(value)?,
                     "devtype" => disk.cdrom = value == "cdrom",
-                    "backendtype" if matches!(value, "phy" | "qdisk" | "tap") => {}
+                    "backendtype" if value == "phy" => backend = Some(BlockBackend::Phy),
+                    "backendtype" if matches!(value, "qdisk" | "tap") => backend = Some(BlockBackend::Qdisk),
                     "backend" if matches!(value, "0" | "Domain-0") => {}
                     "script" => disk.script = Some(value.to_owned()),
-                    "backendtype" | "backend" => return Err(format!("{field}: only phy in domain 0 is there")),
+                    "backendtype" | "backend" => {
+                        return Err(format!("{field}: only phy and qdisk in domain 0 are there"));
+                    }
                     _ => return Err(format!("\"{key}\" is no key of a disk")),
                 },
                 _ => match field {
@@ -60,7 +94,12 @@ impl Disk {
                     "direct-io-safe" | "colo" | "no-colo" => {}
                     _ => {
                         match position {
-                            0 => disk.target = old_target(field),
+                            0 => {
+                                disk.target = old_target(field);
+                                if field.contains("qcow2:/") {
+                                    "qcow2".clone_into(&mut format);
+                                }
+                            }
                             1 if vdev_number(vdev_of(field)).is_some() => {
                                 // The old form has no format.
                                 vdev_of(field).clone_into(&mut disk.vdev);
@@ -87,8 +126,16 @@ impl Disk {
         if disk.target.is_empty() && !disk.cdrom {
             return Err("no target".to_owned());
         }
-        if !matches!(format.as_str(), "raw" | "") {
-            return Err(format!("format {format} is not there yet: convert it to raw"));
+        disk.format = match format.as_str() {
+            "raw" | "" => Format::Raw,
+            "qcow2" => Format::Qcow2,
+            _ => return Err(format!("format {format} is not there: convert it to qcow2 or raw")),
+        };
+        // The kernel's knows raw ones only.
+        let able = if disk.format == Format::Raw { BlockBackend::Phy } else { BlockBackend::Qdisk };
+        disk.backend = backend.unwrap_or(able);
+        if disk.format != Format::Raw && disk.backend == BlockBackend::Phy {
+            return Err(format!("format {format}: it needs backendtype=qdisk (or none)"));
         }
         disk.read_only |= disk.cdrom;
         Ok(disk)
@@ -107,7 +154,7 @@ fn vdev_of(field: &str) -> &str {
 /// Takes `phy:`, `file:`, `tap:aio:` and the like away.
 fn old_target(text: &str) -> String {
     let mut text = text;
-    for prefix in ["tap2:", "tap:", "aio:", "raw:", "file:", "phy:"] {
+    for prefix in ["tap2:", "tap:", "aio:", "qcow2:", "raw:", "file:", "phy:"] {
         text = text.strip_prefix(prefix).unwrap_or(text);
     }
     if text.is_empty() || text.starts_with('/') { text.to_owned() } else { format!("/dev/{text}") }
@@ -176,10 +223,23 @@ mod tests {
     }
 
     #[test]
+    fn what_the_kernel_cannot_serve_we_do() {
+        let of = |text| Disk::parse(text).map(|disk| (disk.format, disk.backend)).unwrap();
+        let qcow2 = (Format::Qcow2, BlockBackend::Qdisk);
+        assert_eq!(of("format=qcow2, vdev=xvda, access=rw, target=/x.qcow2"), qcow2);
+        assert_eq!(of("/x.qcow2,qcow2,xvda,w"), qcow2);
+        assert_eq!(of("tap:qcow2:/x.qcow2,xvda,w"), qcow2);
+        assert_eq!(of("/x,raw,xvda,w"), (Format::Raw, BlockBackend::Phy));
+        assert_eq!(of("/x,raw,xvda,w,backendtype=qdisk"), (Format::Raw, BlockBackend::Qdisk));
+    }
+
+    #[test]
     fn a_wrong_disk_says_what_is_wrong() {
         assert_eq!(Disk::parse("/dev/a"), Err("no name in the guest (vdev=xvda)".into()));
         assert_eq!(Disk::parse("/dev/a,raw,vda,w"), Err("\"vda\" is no name of a disk (xvda, hda1, sdb)".into()));
-        assert_eq!(Disk::parse("/a.qcow2,qcow2,xvda"), Err("format qcow2 is not there yet: convert it to raw".into()));
+        assert_eq!(Disk::parse("/a.vhd,vhd,xvda"), Err("format vhd is not there: convert it to qcow2 or raw".into()));
+        let qcow2 = Disk::parse("format=qcow2,backendtype=phy,vdev=xvda,target=/a");
+        assert_eq!(qcow2, Err("format qcow2: it needs backendtype=qdisk (or none)".into()));
         assert_eq!(Disk::parse("/a,raw,xvda,x"), Err("access x: r or w is expected".into()));
     }
 }

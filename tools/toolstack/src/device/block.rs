@@ -1,11 +1,13 @@
-//! Disks: xen-blkback over a block device, or over a loop device over a file.
+//! Disks: xen-blkback over a block device, or over a loop device over a file; or a process of ours over an image.
 
-use crate::paths::{self, DevicePaths};
+use crate::config::disk::{BlockBackend, Format};
+use crate::paths::DevicePaths;
 use crate::{Disk, Error, Host, Result};
 use serde::Serialize;
 use std::fs::File;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use xen_sys::LoopDevice;
 use xenctl::Hypercalls;
@@ -68,19 +70,20 @@ impl<H: Hypercalls> Host<H> {
     /// The domain that may write to a target.
     fn user_of_disk(&mut self, target: &str) -> Result<Option<String>> {
         let wanted = std::fs::canonicalize(target).unwrap_or_else(|_| target.into());
-        let root = "/local/domain/0/backend/vbd";
-        let domains = match self.xs.list(root) {
-            Err(error) if error.is_not_found() => return Ok(None),
-            other => other?,
-        };
-        for domid in domains {
-            for number in self.xs.list(&format!("{root}/{domid}")).unwrap_or_default() {
-                let at = format!("{root}/{domid}/{number}");
-                let used = self.node(&format!("{at}/ferroxen-target"))?;
-                let used = if used.is_empty() { self.node(&format!("{at}/params"))? } else { used };
-                let used = std::fs::canonicalize(&used).unwrap_or_else(|_| used.into());
-                if used == wanted && self.node(&format!("{at}/mode"))? != "r" {
-                    return Ok(Some(domid));
+        for root in ["/local/domain/0/backend/vbd", "/local/domain/0/backend/qdisk"] {
+            let domains = match self.xs.list(root) {
+                Err(error) if error.is_not_found() => continue,
+                other => other?,
+            };
+            for domid in domains {
+                for number in self.xs.list(&format!("{root}/{domid}")).unwrap_or_default() {
+                    let at = format!("{root}/{domid}/{number}");
+                    let used = self.node(&format!("{at}/ferroxen-target"))?;
+                    let used = if used.is_empty() { self.node(&format!("{at}/params"))? } else { used };
+                    let used = std::fs::canonicalize(&used).unwrap_or_else(|_| used.into());
+                    if used == wanted && self.node(&format!("{at}/mode"))? != "r" {
+                        return Ok(Some(domid));
+                    }
                 }
             }
         }
@@ -89,6 +92,10 @@ impl<H: Hypercalls> Host<H> {
 
     /// Plugs a disk in: the backend finds it, the guest may connect.
     pub(crate) fn attach_disk(&mut self, domid: u16, disk: &Disk) -> Result<()> {
+        if disk.backend == BlockBackend::Qdisk {
+            self.write_qdisk(domid, disk)?;
+            return start_qdisk(domid, disk.number());
+        }
         let meta = std::fs::metadata(&disk.target).map_err(|error| Self::wrong_disk(disk, error.to_string()))?;
         let (device, looped) = if meta.is_file() {
             let looped = LoopDevice::attach(Path::new(&disk.target), disk.read_only)
@@ -128,6 +135,28 @@ impl<H: Hypercalls> Host<H> {
             back.push(("ferroxen-loop", device.to_owned()));
         }
         self.write_device(domid, "vbd", disk.number(), &front, &back)
+    }
+
+    /// As libxl writes it for QEMU.
+    fn write_qdisk(&mut self, domid: u16, disk: &Disk) -> Result<()> {
+        let format = if disk.format == Format::Qcow2 { "qcow2" } else { "aio" };
+        let kind = if disk.cdrom { "cdrom" } else { "disk" };
+        // What serves it looks at it from another folder.
+        let target = std::path::absolute(&disk.target).map_err(|error| Self::wrong_disk(disk, error.to_string()))?;
+        let front = [("virtual-device", disk.number().to_string()), ("device-type", kind.to_owned())];
+        let back = [
+            ("removable", if disk.cdrom { "1" } else { "0" }.to_owned()),
+            ("bootable", "1".to_owned()),
+            ("dev", disk.vdev.clone()),
+            ("type", "qdisk".to_owned()),
+            ("mode", if disk.read_only { "r" } else { "w" }.to_owned()),
+            ("device-type", kind.to_owned()),
+            ("discard-enable", if disk.discard { "1" } else { "0" }.to_owned()),
+            ("params", format!("{format}:{}", target.display())),
+            ("hotplug-status", "connected".to_owned()),
+            ("ferroxen-target", disk.target.clone()),
+        ];
+        self.write_device(domid, "qdisk", disk.number(), &front, &back)
     }
 
     pub(crate) fn unplug_disk(&mut self, at: &DevicePaths) -> Result<()> {
@@ -175,7 +204,7 @@ impl<H: Hypercalls> Host<H> {
     pub fn disks_of(&mut self, domid: u16) -> Result<Vec<BlockInfo>> {
         let mut all = Vec::new();
         for vdev in self.devices(domid, "vbd")? {
-            let at = paths::device(domid, "vbd", vdev);
+            let at = self.device_paths(domid, "vbd", vdev)?;
             let target = self.node(&format!("{}/ferroxen-target", at.back))?;
             let params = self.node(&format!("{}/params", at.back))?;
             all.push(BlockInfo {
@@ -192,4 +221,20 @@ impl<H: Hypercalls> Host<H> {
         }
         Ok(all)
     }
+}
+
+/// Starts the process that serves a disk; it ends by itself when the device is taken away.
+fn start_qdisk(domid: u16, number: u32) -> Result<()> {
+    let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join("blkback")));
+    let program = beside.filter(|path| path.exists()).unwrap_or_else(|| "blkback".into());
+    let log = std::fs::create_dir_all("/var/log/xen")
+        .and_then(|()| File::options().create(true).append(true).open("/var/log/xen/blkback.log"));
+    let status = Command::new(&program)
+        .args(["--detach", &domid.to_string(), &number.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log.map_or_else(|_| Stdio::null(), Stdio::from))
+        .status()
+        .map_err(Error::io(format!("cannot run {}", program.display())))?;
+    if status.success() { Ok(()) } else { Err(Error::Failed(format!("{} ended with {status}", program.display()))) }
 }

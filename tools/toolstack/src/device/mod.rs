@@ -6,6 +6,7 @@ mod network;
 pub use block::BlockInfo;
 pub use network::VifInfo;
 
+use crate::paths::DevicePaths;
 use crate::{DomainConfig, Error, Host, Result, paths};
 use std::time::{Duration, Instant};
 use xenctl::Hypercalls;
@@ -77,17 +78,28 @@ impl<H: Hypercalls> Host<H> {
         Ok(value.and_then(|value| String::from_utf8_lossy(&value).parse().ok()).unwrap_or(0))
     }
 
+    /// The device's paths, whichever of the possible backends it has.
+    pub(crate) fn device_paths(&mut self, domid: u16, kind: &str, number: u32) -> Result<DevicePaths> {
+        let other = paths::device(domid, "qdisk", number);
+        let qdisk = kind == "vbd" && self.xs.exists(&other.back)?;
+        Ok(if qdisk { other } else { paths::device(domid, kind, number) })
+    }
+
     /// Waits until the backend is ready for its guest.
     pub(crate) fn wait_for_backend(&mut self, domid: u16, kind: &str, number: u32, patience: Duration) -> Result<()> {
-        let at = paths::device(domid, kind, number);
+        let at = self.device_paths(domid, kind, number)?;
         let what = format!("domain {domid}: the backend of {kind} {number}");
         let reached = self.wait_for_state(&at.back, patience, |now| now >= state::INIT_WAIT)?;
         if !reached || self.device_state(&at.back)? > state::CONNECTED {
             let error = self.xs.read_if_there(&format!("{}/error", paths::backend_error(domid, kind, number)))?;
+            let error = match error {
+                None => self.xs.read_if_there(&format!("{}/ferroxen-error", at.back))?,
+                known => known,
+            };
             if let Some(error) = error {
                 return Err(Error::Failed(format!("{what} fails: {}", String::from_utf8_lossy(&error))));
             }
-            let remedy = "is its module loaded (xen-blkback, xen-netback)?";
+            let remedy = "is its module loaded (xen-blkback, xen-netback), or what says /var/log/xen/blkback.log?";
             return Err(Error::TimedOut { what, after: patience, remedy });
         }
         Ok(())
@@ -119,7 +131,7 @@ impl<H: Hypercalls> Host<H> {
 
     /// Takes a device away: politely as long as `patience` lasts, then by force. What was plugged behind it is unplugged.
     pub(crate) fn detach(&mut self, domid: u16, kind: &str, number: u32, patience: Duration) -> Result<()> {
-        let at = paths::device(domid, kind, number);
+        let at = self.device_paths(domid, kind, number)?;
         if self.xs.exists(&at.back)? {
             self.xs.transaction(|t| {
                 t.write(&format!("{}/online", at.back), b"0")?;
@@ -149,9 +161,12 @@ impl<H: Hypercalls> Host<H> {
     /// Numbers of a domain's devices of a kind.
     pub(crate) fn devices(&mut self, domid: u16, kind: &str) -> Result<Vec<u32>> {
         let mut numbers = Vec::new();
-        for folder in
-            [format!("/local/domain/{domid}/device/{kind}"), format!("/local/domain/0/backend/{kind}/{domid}")]
-        {
+        let backend = |kind| format!("/local/domain/0/backend/{kind}/{domid}");
+        let mut folders = vec![format!("/local/domain/{domid}/device/{kind}"), backend(kind)];
+        if kind == "vbd" {
+            folders.push(backend("qdisk"));
+        }
+        for folder in folders {
             match self.xs.list(&folder) {
                 Ok(names) => numbers.extend(names.iter().filter_map(|name| name.parse::<u32>().ok())),
                 Err(error) if error.is_not_found() => {}

@@ -168,7 +168,7 @@ impl<H: Hypercalls> Host<H> {
         if force {
             return self.detach(domid, kind, number, Duration::ZERO);
         }
-        let at = paths::device(domid, kind, number);
+        let at = self.device_paths(domid, kind, number)?;
         let connected = self.device_state(&at.front)? == super::state::CONNECTED;
         if connected {
             self.xs.write(&format!("{}/online", at.back), b"0")?;
