@@ -15,6 +15,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("xm", &["xl"]),
     ("xenstored", &[]),
     ("xenconsoled", &[]),
+    ("blkback", &["blkimg"]),
     ("xenstore", &["xenstore-ls", "xenstore-read", "xenstore-write", "xenstore-rm", "xenstore-list"]),
 ];
 
@@ -23,11 +24,12 @@ pub const START: &str = r#"# Ferroxen's tools, in the order that works: store, d
 export PATH="/usr/local/sbin:$PATH"
 mkdir -p /run/xenstored /run/xen /var/log/xen /var/lib/xen
 [ -e /var/run ] || ln -s /run /var/run
+rm -f /run/xenstored.pid /run/xenconsoled.pid
 /usr/local/sbin/xenstored --supervise --pid-file /run/xenstored.pid 2>/var/log/xen/xenstored.log &
 n=0
 while [ ! -e /run/xenstored.pid ] && [ $n -lt 100 ]; do n=$((n + 1)); usleep 100000; done
 /usr/local/sbin/xm init-dom0
-/usr/local/sbin/xenconsoled --pid-file /run/xenconsoled.pid 2>/var/log/xen/xenconsoled.log &
+/usr/local/sbin/xenconsoled --supervise --pid-file /run/xenconsoled.pid 2>/var/log/xen/xenconsoled.log &
 "#;
 
 /// Where the programs are in a machine.

@@ -8,6 +8,7 @@ mod endurance;
 pub mod loom;
 mod machines;
 mod refusals;
+mod survival;
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -110,7 +111,7 @@ pub fn main(paths: &Paths, args: &TestArgs) -> Result<i32> {
 
 /// Every boot, the long ones last.
 fn all() -> impl Iterator<Item = &'static Boot> {
-    [boots::BOOTS, domains::BOOTS, refusals::BOOTS, console::BOOTS, machines::BOOTS, endurance::BOOTS]
+    [boots::BOOTS, domains::BOOTS, survival::BOOTS, refusals::BOOTS, console::BOOTS, machines::BOOTS, endurance::BOOTS]
         .into_iter()
         .flatten()
 }

@@ -45,7 +45,7 @@ echo devices come and go
 for n in $(seq $ROUNDS); do
 	kill -9 $(ps | awk '/xenstored.*--kept/ && !/awk/ {print $1}'); ok until_ok 100 xm list
 	kill $(cat /run/xenconsoled.pid); sleep 1
-	/usr/local/sbin/xenconsoled --pid-file /run/xenconsoled.pid 2>>/var/log/xen/xenconsoled.log &
+	/usr/local/sbin/xenconsoled --supervise --pid-file /run/xenconsoled.pid 2>>/var/log/xen/xenconsoled.log &
 	sleep 1; ok g t 'echo still here'
 done
 ok xm shutdown t; ok gone t

@@ -1,0 +1,59 @@
+//! Boots in which our tools die, or are restarted, below guests at work.
+
+use super::boots::{Boot, Expect, PLAIN};
+
+/// So many kills of each daemon, so many restarts of all tools.
+macro_rules! survive {
+    ($kills:literal, $restarts:literal) => {
+        concat!("KILLS=", $kills, " RESTARTS=", $restarts, "\n", include_str!("scripts/survive.sh"))
+    };
+}
+
+const SURVIVE: Expect = Expect::Output(&[
+    "xenstored was killed",
+    "devices come and go after it",
+    "xenconsoled was killed",
+    "all tools were restarted",
+    "nothing is left of the guests",
+    "all well",
+]);
+
+/// A boot like the others here.
+const TOOLS: Boot = Boot { cpus: 2, tools: Some("ferroxen"), guests: true, full: true, ..PLAIN };
+
+/// The boots of this file.
+pub const BOOTS: &[Boot] = &[
+    Boot {
+        name: "guests_notice_nothing_of_killed_and_restarted_tools",
+        nic: Some("e1000"),
+        exec: survive!("10", "20"),
+        expect: SURVIVE,
+        timeout: 2400,
+        ..TOOLS
+    },
+    Boot {
+        name: "guests_notice_nothing_of_tools_killed_fifty_times",
+        nic: Some("e1000"),
+        exec: survive!("50", "2"),
+        expect: SURVIVE,
+        timeout: 3600,
+        ..TOOLS
+    },
+    Boot {
+        name: "a_debian_guests_qcow2_disk_keeps_what_is_written_whatever_kills_its_backend",
+        exec: concat!("KILLS=10\n", include_str!("scripts/qcow2.sh")),
+        expect: Expect::Output(&[
+            "granularity 65536",
+            "what is written is read",
+            "what is discarded is given back",
+            "the backend was killed",
+            "in use by domain",
+            "disks come and go",
+            "a second guest reads the same",
+            "nothing is left of the guests",
+            "all well",
+        ]),
+        timeout: 1800,
+        ..TOOLS
+    },
+];
