@@ -263,6 +263,10 @@ impl Device {
                     if let Err(error) = self.image.sync() {
                         warn!("the image: {error}");
                     }
+                    if step == Step::End {
+                        // Before anybody hears that it is free.
+                        self.image.unlock();
+                    }
                     if view.ours.is_some() {
                         self.say(store, state::CLOSED)?;
                     }
@@ -275,7 +279,11 @@ impl Device {
     }
 
     fn say(&self, store: &mut Xenstore, state: u32) -> xenstore::Result<()> {
-        store.write(&format!("{}/state", self.back), state.to_string().as_bytes())
+        let path = format!("{}/state", self.back);
+        store.transaction(|t| {
+            // The tools may have taken it away meanwhile, and nobody would take it away again.
+            if t.exists(&path)? { t.write(&path, state.to_string().as_bytes()) } else { Ok(()) }
+        })
     }
 
     fn offer(&mut self, store: &mut Xenstore) -> xenstore::Result<()> {
