@@ -90,16 +90,15 @@ echo devices come and go after it
 for n in $(seq $KILLS); do
 	old=$(consoled); kill -9 $old
 	ok until_ok 100 restarted consoled $old
-	tty=$(xenstore read /local/domain/$(xm domid disk)/console/tty)
-	# A console of the new daemon's.
-	console() { [ "$(xenstore read /local/domain/$(xm domid disk)/console/tty 2>/dev/null)" != "" ] && g disk "echo line $n"; }
+	console() { [ "$(g disk "echo line $n")" = "line $n" ]; }
 	ok until_ok 30 console
 done
 echo q | timeout 20 xm console disk >/tmp/console 2>&1
-ok grep -q "^line $KILLS" $(log disk)
+for n in $(seq $KILLS); do grep -q "^line $n" $(log disk) || { tail -c 3000 $(log disk) | cat -v; ok false "line $n is not in the log"; }; done
 echo "xenconsoled was killed $KILLS times"
 
 for n in $(seq $RESTARTS); do
+	ok until_ok 200 [ -s /run/xenconsoled.pid ]
 	kill $(cat /run/xenconsoled.pid); kill $(cat /run/xenstored.pid)
 	down() { [ -z "$(ps | awk '/sbin\/xen(stored|consoled)/ && !/awk/')" ]; }
 	ok until_ok 100 down
