@@ -87,10 +87,11 @@ g two 'for n in $(seq 100); do [ -b /dev/xvdb ] && break; usleep 100000; done; d
 ok xm block-detach two xvdb
 echo devices come and go after it
 
-for n in $(seq $KILLS); do
+# (`until_ok` has an `n` of its own.)
+for kill in $(seq $KILLS); do
 	old=$(consoled); kill -9 $old
 	ok until_ok 100 restarted consoled $old
-	console() { [ "$(g disk "echo line $n")" = "line $n" ]; }
+	console() { [ "$(g disk "echo line $kill")" = "line $kill" ]; }
 	ok until_ok 30 console
 done
 echo q | timeout 20 xm console disk >/tmp/console 2>&1
