@@ -109,7 +109,7 @@ impl DomainInfo {
             (self.running(), 'r'),
             (self.blocked(), 'b'),
             (self.paused(), 'p'),
-            (shutdown.is_some_and(|code| code != CRASH), 's'),
+            (shutdown.is_some(), 's'),
             (shutdown == Some(CRASH), 'c'),
             (self.dying(), 'd'),
         ]
@@ -265,5 +265,18 @@ impl<H: Hypercalls> Xen<H> {
     pub fn send_nmi(&self, domid: u16, vcpu: u32) -> Result<()> {
         let arg = XenDomctlSendtrigger { trigger: XEN_DOMCTL_SENDTRIGGER_NMI, vcpu };
         self.domctl("send it an NMI", domid, XEN_DOMCTL_sendtrigger, &arg).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crashed_domain_shows_both_letters_as_xl_does() {
+        let letters = |flags: u32| DomainInfo { flags, ..Default::default() }.state_letters();
+        assert_eq!(letters(XEN_DOMINF_shutdown | 3 << XEN_DOMINF_shutdownshift), "---sc-");
+        assert_eq!(letters(XEN_DOMINF_shutdown), "---s--");
+        assert_eq!(letters(XEN_DOMINF_dying), "-----d");
     }
 }
