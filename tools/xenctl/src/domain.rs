@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_crashed_domain_shows_both_letters_as_xl_does() {
-        let letters = |flags: u32| DomainInfo { flags, ..Default::default() }.state_letters();
+        let letters = |flags| DomainInfo::from(&XenDomctlGetdomaininfo { flags, ..Default::default() }).state_letters();
         assert_eq!(letters(XEN_DOMINF_shutdown | 3 << XEN_DOMINF_shutdownshift), "---sc-");
         assert_eq!(letters(XEN_DOMINF_shutdown), "---s--");
         assert_eq!(letters(XEN_DOMINF_dying), "-----d");

@@ -11,19 +11,20 @@ ok xm create -q /guests/ramdisk.cfg name=t vcpus=2 "extra=console=hvc0 quiet fx.
 ok up t
 there() { g t "for n in \$(seq 100); do [ -b /dev/$1 ] && break; usleep 100000; done; [ -b /dev/$1 ]"; }
 # What writes in the guest: every block is another, in an order that jumps, and its sum is kept; then all are read again.
-g t "cat >/tmp/work <<'X'
+cat >/tmp/work <<'X'
 head -c 65536 /dev/urandom >/tmp/seed
-quarter=\$((BLOCKS / 4)); rm -f /tmp/sums.*
+quarter=$((BLOCKS / 4)); rm -f /tmp/sums.*
 for w in 0 1 2 3; do (
-	for n in \$(seq 0 \$((quarter - 1))); do
-		b=\$((w * quarter + n * 7 % quarter))
-		{ printf '%64d' \$b; head -c 65472 /tmp/seed; } >/tmp/b.\$w
-		echo \"\$b \$(md5sum </tmp/b.\$w)\" >>/tmp/sums.\$w
-		dd if=/tmp/b.\$w of=/dev/\$1 bs=64k seek=\$b conv=notrunc \$2 2>/dev/null || echo WRONG write
+	for n in $(seq 0 $((quarter - 1))); do
+		b=$((w * quarter + n * 7 % quarter))
+		{ printf '%64d' $b; head -c 65472 /tmp/seed; } >/tmp/b.$w
+		echo "$b $(md5sum </tmp/b.$w)" >>/tmp/sums.$w
+		dd if=/tmp/b.$w of=/dev/$1 bs=64k seek=$b conv=notrunc $2 2>/dev/null || echo WRONG write
 	done ) & done
 wait; sync; echo 3 >/proc/sys/vm/drop_caches
-cat /tmp/sums.? | while read b sum; do [ \"\$(dd if=/dev/\$1 bs=64k skip=\$b count=1 \$3 2>/dev/null | md5sum)\" = \"\$sum\" ] || echo WRONG block \$b; done
-X"
+cat /tmp/sums.? | while read b sum; do [ "$(dd if=/dev/$1 bs=64k skip=$b count=1 $3 2>/dev/null | md5sum)" = "$sum" ] || echo WRONG block $b; done
+X
+ok put t /tmp/work /tmp/work
 for disk in phy file; do
 	target=/tmp/file.img; [ $disk = phy ] && target=/dev/loop7
 	ok xm block-attach t $disk:$target,xvdb,w; ok there xvdb

@@ -6,7 +6,7 @@ ok xm create -q /guests/ramdisk.cfg name=t memory=128 "extra=console=hvc0 quiet 
 ok up t
 free() { xm info | awk '/^free_memory/ {print $3}'; }
 listed() { xm list t | awk 'NR == 2 {print $3}'; }
-pages() { xm list --json t | tr -d ' ,"' | awk -F: '/memory_kib/ {print $2}'; }
+pages() { xm list --json t | awk -F'[:,]' '/"memory_kib"/ {print $2 + 0}'; }
 inside() { g t "awk '/MemTotal/ {print int(\$2 / 1024)}' /proc/meminfo"; }
 has() { [ "$(listed)" = $1 ]; }
 first_free=$(free) first_inside=$(inside)

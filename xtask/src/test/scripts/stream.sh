@@ -14,15 +14,13 @@ cat >/tmp/send <<'X'
 rm -f /tmp/fifo; mkfifo /tmp/fifo; sha256sum </tmp/fifo >/tmp/sent &
 for n in $(seq $1); do echo $n; cat /tmp/seed; done | tee /tmp/fifo | nc $2 $3; wait; cat /tmp/sent
 X
-for n in 1 2; do g t$n "cat >/tmp/send <<'X'
-$(cat /tmp/send)
-X"; done
+for n in 1 2; do ok put t$n /tmp/send /tmp/send; done
 # there WHO COMMAND: in a guest, or here.
 there() { who=$1; shift; if [ $who = dom0 ]; then sh -c "$*"; else g $who "$*"; fi; }
 # carry FROM TO ADDRESS
 carry() {
 	start=$(cut -d. -f1 /proc/uptime)
-	there $2 'nc -l -p 5001 </dev/null | sha256sum >/tmp/got & true'; sleep 1
+	there $2 '(nc -l -p 5001 </dev/null | sha256sum >/tmp/got) & true'; sleep 1
 	there $1 "sh /tmp/send $MEGABYTES $3 5001" >/tmp/sent.$1
 	for n in $(seq 100); do got=$(there $2 'cat /tmp/got'); [ -n "$got" ] && break; usleep 200000; done
 	[ -n "$got" ] && [ "$got" = "$(cat /tmp/sent.$1)" ] || ok false "$1 to $2: sent $(cat /tmp/sent.$1), got $got"

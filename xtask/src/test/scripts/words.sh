@@ -9,14 +9,20 @@ until_ok() { local n=$1; shift; while [ $n -gt 0 ]; do "$@" >/dev/null 2>&1 && r
 up() { until_ok 2400 grep -q "$1: up" "$(log $1)"; }
 no_domain() { ! xm domid $1 >/dev/null 2>&1; }
 gone() { until_ok 600 no_domain $1; }
-# g NAME COMMAND: what a command prints in a guest, by its console, and its status.
+# g NAME COMMAND: what a command (one line, its shell takes 1000 bytes) prints in a guest, by its console, and its status.
 g() {
 	local name=$1 id token tty; shift; id=$(xm domid $name) || return 3
 	token=$(tr -d ' .' </proc/uptime); tty=$(xenstore-read /local/domain/$id/console/tty)
-	echo "$*; echo @$token'@' \$?" >$tty
+	echo "echo @b'$token'; $*; echo @'$token'@ \$?" >$tty
 	until_ok 600 grep -q "^@$token@" $(log $name) || return 4
-	tr -d '\r' <$(log $name) | sed -n "/echo @$token/,/^@$token@/p" | sed '1d;$d' | grep -v "^$token\|^.@' "
+	tr -d '\r' <$(log $name) | sed -n "/^@b$token/,/^@$token@/p" | sed '1d;$d'
 	return $(tr -d '\r' <$(log $name) | sed -n "s/^@$token@ \([0-9]*\).*/\1/p" | head -1)
+}
+# put NAME FILE TO: a file goes into a guest.
+put() {
+	g $1 "rm -f $3.64"
+	for part in $(base64 $2 | tr -d '\n' | fold -w 600); do g $1 "echo $part >>$3.64" || return 1; done
+	g $1 "base64 -d $3.64 >$3"
 }
 # What is in use now, and whether it is the same again (daemons take a moment to let go).
 settled() { xm counts >/tmp/noted; sleep 2; is_noted; }
