@@ -354,18 +354,12 @@ pub fn load_descriptor_tables(pv: &PvState) {
     let area = layout::cpu_area(cpu);
     let frames = (pv.gdt_entries as usize).div_ceil(512);
     let none = ZERO_PAGE.load(Ordering::Relaxed) | paging::P | paging::NX;
-    for (i, frame) in pv.gdt_frames.iter().enumerate() {
-        let entry = if i < frames { frame.maddr().0 | paging::P | paging::W | paging::NX } else { none };
-        let at = area + layout::AREA_GDT + i as u64 * 4096;
-        paging::set(at, entry);
-        instructions::invlpg(at);
-    }
-    for (i, &frame) in pv.ldt_frames.iter().enumerate() {
-        let entry = if frame == Mfn(0) { 0 } else { frame.maddr().0 | paging::P | paging::W | paging::NX };
-        let at = area + layout::AREA_LDT + i as u64 * 4096;
-        paging::set(at, entry);
-        instructions::invlpg(at);
-    }
+    const RIGHTS: u64 = paging::P | paging::W | paging::NX;
+    let gdt = pv.gdt_frames.iter().enumerate();
+    let gdt = gdt.map(|(i, frame)| if i < frames { frame.maddr().0 | RIGHTS } else { none });
+    paging::replace_run(area + layout::AREA_GDT, gdt, instructions::invlpg);
+    let ldt = pv.ldt_frames.iter().map(|&frame| if frame == Mfn(0) { 0 } else { frame.maddr().0 | RIGHTS });
+    paging::replace_run(area + layout::AREA_LDT, ldt, instructions::invlpg);
     let gdt_page = crate::machine::gdt_page(percpu::this());
     // SAFETY: this CPU's page.
     unsafe { descriptors::load_ldt(gdt_page, cpu, pv.ldt_entries) };

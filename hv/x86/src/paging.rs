@@ -128,6 +128,30 @@ pub fn replace(va: u64, entry: u64) -> bool {
     true
 }
 
+/// As [`replace`] for pages one after the other; `changed` is called with the address of each whose entry was another.
+/// One walk serves all that one table holds.
+pub fn replace_run(va: u64, entries: impl Iterator<Item = u64>, mut changed: impl FnMut(u64)) {
+    let mask = NX_MASK.load(Ordering::Relaxed);
+    let mut place: Option<*mut u64> = None;
+    for (va, entry) in (va..).step_by(4096).zip(entries) {
+        let next = match place {
+            // SAFETY: the address is not the first that its table maps, so the entry before is in the same page.
+            Some(before) if !va.is_multiple_of(1 << 21) => Some(unsafe { before.add(1) }),
+            _ => slot(root(), va, 1, None),
+        };
+        place = next;
+        let Some(slot) = next else { continue };
+        let entry = entry & mask;
+        // SAFETY: an entry of our own tables.
+        let old = unsafe { slot.read_volatile() };
+        if old & !USED != entry {
+            // SAFETY: as above.
+            unsafe { slot.write_volatile(entry) };
+            changed(va);
+        }
+    }
+}
+
 /// Makes the tables for 4 KiB pages of this range, with nothing present.
 pub fn reserve(va: u64, len: u64, take: TakePage<'_>) {
     for at in (va..va + len).step_by(4096) {
