@@ -16,6 +16,10 @@ pub const SLICE: u64 = 10_000_000;
 /// A waking vcpu preempts one that used this much more.
 const PREEMPT: u64 = 1_000_000;
 
+/// A turn that neither waits nor yields lasts at least so long, so that what a vcpu sends to another is found there
+/// together: a switch for each packet costs more than the packet. (Xen's `sched_ratelimit_us` is twice that.)
+const TURN: u64 = 500_000;
+
 struct State<P: Platform> {
     queue: Vec<Shared<Vcpu<P>>>,
     /// Vcpus for which the queue has room.
@@ -67,6 +71,15 @@ fn charge<P: Platform>(vcpu: &Vcpu<P>, now: u64) {
     vcpu.sched.used.fetch_add(now.saturating_sub(since), Ordering::Relaxed);
 }
 
+/// For a while, nobody who is woken takes its place.
+fn begin_turn<P: Platform>(vcpu: &Vcpu<P>, now: u64) {
+    vcpu.sched.turn_end.store(now.saturating_add(TURN), Ordering::Relaxed);
+}
+
+fn turn_end<P: Platform>(vcpu: &Vcpu<P>) -> u64 {
+    vcpu.sched.turn_end.load(Ordering::Relaxed)
+}
+
 impl<P: Platform> Scheduler<P> for Fair<P> {
     fn name(&self) -> &'static str {
         "fair"
@@ -97,6 +110,7 @@ impl<P: Platform> Scheduler<P> for Fair<P> {
         }
         if let Some(cpu) = vcpu.sched.running_on() {
             // Either that CPU is about to ask, or it sleeps with the vcpu loaded.
+            begin_turn(vcpu, now);
             let sleeps = state.idle.has(cpu);
             state.idle.clear(cpu);
             return sleeps.then_some(cpu);
@@ -128,11 +142,16 @@ impl<P: Platform> Scheduler<P> for Fair<P> {
         let loaded = current;
         let current = current.filter(|vcpu| vcpu.sched.runnable() && vcpu.sched.may_run_on(cpu));
         let least = state.least(Some(cpu));
+        let mut until = now.saturating_add(SLICE);
         let chosen = match (current, least) {
             (Some(vcpu), None) => vcpu.clone(),
             (Some(vcpu), Some((_, used)))
                 if vcpu.sched.used.load(Ordering::Relaxed) <= used.saturating_add(PREEMPT) =>
             {
+                vcpu.clone()
+            }
+            (Some(vcpu), Some(_)) if now < turn_end(vcpu) => {
+                until = turn_end(vcpu);
                 vcpu.clone()
             }
             (_, Some((at, _))) => state.queue.swap_remove(at),
@@ -149,8 +168,12 @@ impl<P: Platform> Scheduler<P> for Fair<P> {
         chosen.sched.since.store(now, Ordering::Relaxed);
         chosen.sched.set_running(Some(cpu));
         // What it takes the place of waits from when it is saved.
-        let displaces = loaded.is_some_and(|old| !Shared::same(old, &chosen) && old.sched.runnable());
-        let until = if state.queue.is_empty() && !displaces { u64::MAX } else { now.saturating_add(SLICE) };
+        let other = loaded.is_none_or(|old| !Shared::same(old, &chosen));
+        if other {
+            begin_turn(&chosen, now);
+        }
+        let displaces = other && loaded.is_some_and(|old| old.sched.runnable());
+        let until = if state.queue.is_empty() && !displaces { u64::MAX } else { until };
         Decision { vcpu: Some(chosen), until }
     }
 
@@ -176,6 +199,7 @@ impl<P: Platform> Scheduler<P> for Fair<P> {
     fn yield_now(&self, vcpu: &Vcpu<P>, now: u64) {
         let state = self.0.lock();
         charge(vcpu, now);
+        vcpu.sched.turn_end.store(0, Ordering::Relaxed);
         if let Some((_, used)) = state.least(None) {
             vcpu.sched.used.fetch_max(used.saturating_add(PREEMPT).saturating_add(1), Ordering::Relaxed);
         }
@@ -307,6 +331,25 @@ mod tests {
         let second = sched.decide(CpuId(0), first.vcpu.as_ref(), 2);
         assert!(Shared::same(&second.vcpu.unwrap(), &vcpus[1]));
         assert_eq!(second.until, 2 + SLICE);
+    }
+
+    #[test]
+    fn who_wakes_waits_for_the_end_of_a_short_turn() {
+        let sched = Fair::<TestPlatform>::default();
+        sched.add_cpu(CpuId(0));
+        let [sender, receiver] = [vcpu(&sched, 0), vcpu(&sched, 1)];
+        sender.sched.used.store(5 * SLICE, Ordering::Relaxed);
+        let start = 7 * SLICE;
+        sched.wake(&sender, start);
+        let running = sched.decide(CpuId(0), None, start).vcpu.unwrap();
+        // The receiver has used far less, and yet the sender sends on.
+        sched.wake(&receiver, start + 1);
+        let decision = sched.decide(CpuId(0), Some(&running), start + 1);
+        assert!(Shared::same(&decision.vcpu.unwrap(), &sender));
+        assert_eq!(decision.until, start + TURN);
+        let decision = sched.decide(CpuId(0), Some(&running), start + TURN);
+        assert!(Shared::same(&decision.vcpu.unwrap(), &receiver));
+        sched.saved(CpuId(0), &running, start + TURN);
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub struct VcpuSched {
     pub(super) used: AtomicU64,
     /// From when on its use is to be charged; `u64::MAX` while it waits.
     pub(super) since: AtomicU64,
+    /// Until when nobody who is woken takes its place.
+    pub(super) turn_end: AtomicU64,
     /// CPUs where it may run; empty: all.
     pub hard: AtomicCpuMask,
     /// CPUs where its toolstack would like it to run; empty: all.
@@ -45,6 +47,7 @@ impl Default for VcpuSched {
             last: AtomicU32::new(0),
             used: AtomicU64::new(0),
             since: AtomicU64::new(0),
+            turn_end: AtomicU64::new(0),
             hard: AtomicCpuMask::default(),
             soft: AtomicCpuMask::default(),
         }
