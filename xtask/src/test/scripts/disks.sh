@@ -45,15 +45,13 @@ for disk in phy file; do
 	g t '[ ! -b /dev/xvdb ]' || ok false "$disk: the guest still sees it"
 	echo "$disk keeps what is written"
 done
-# What is mounted is not let go politely; then it is; by force it always is.
+# Politely, also of what is mounted: Debian's 6.1 lets go of it (older kernels refuse). What was written is there; then by force.
 ok xm block-attach t file:/tmp/file.img,xvdb,w; ok there xvdb
 ok g t 'mke2fs /dev/xvdb >/dev/null && mount /dev/xvdb /mnt && echo kept >/mnt/f && sync'
-xm block-detach t xvdb 2>/tmp/said; [ $? = 6 ] && grep -q 'still in use' /tmp/said || ok false "in use: $(cat /tmp/said)"
-[ "$(g t 'cat /mnt/f')" = kept ] || ok false "what is mounted is gone"
-ok g t 'umount /mnt'
 ok xm block-detach t xvdb
+g t 'umount /mnt'
 ok xm block-attach t file:/tmp/file.img,xvdb,w; ok there xvdb
-ok g t 'mount /dev/xvdb /mnt && cat /mnt/f'
+ok g t 'mount /dev/xvdb /mnt && grep -q kept /mnt/f'
 ok xm block-detach -f t xvdb
 [ $(xm block-list t | wc -l) = 1 ] || ok false "after force: $(xm block-list t)"
 g t 'umount /mnt'
