@@ -253,7 +253,8 @@ fn links_of_one_level_are_two_deep_at_most() {
     let (a, b, c) = (Mfn(1), Mfn(2), Mfn(3));
     assert!(frames.link_tables(a, b));
     assert!(frames.link_tables(c, b));
-    assert!(!frames.link_tables(b, c), "b is a target");
+    assert!(!frames.link_tables(b, Mfn(4)), "b is a target");
+    assert!(!frames.link_tables(b, c), "and c is a source");
     assert!(!frames.link_tables(c, a), "a is a source");
     frames.unlink_tables(a, b);
     frames.unlink_tables(c, b);
