@@ -103,7 +103,7 @@ pub fn grant_table_op<P: Platform>(ctx: &mut Ctx<'_, P>, cmd: u64, args: Vaddr, 
             &all,
             |op: &GnttabUnmapGrantRef| Request {
                 handle: op.handle,
-                host: op.host_addr,
+                host: given(op.host_addr),
                 device: op.dev_bus_addr,
                 replace: 0,
             },
@@ -114,7 +114,7 @@ pub fn grant_table_op<P: Platform>(ctx: &mut Ctx<'_, P>, cmd: u64, args: Vaddr, 
             &all,
             |op: &GnttabUnmapAndReplace| Request {
                 handle: op.handle,
-                host: op.host_addr,
+                host: given(op.host_addr),
                 device: 0,
                 replace: op.new_addr,
             },
@@ -194,9 +194,14 @@ fn map_all<P: Platform>(ctx: &mut Ctx<'_, P>, all: &Requests) -> HypercallResult
     Ok(0)
 }
 
+/// An address of an unmapping; 0 means (grant_table.h) that this way of mapping stays.
+fn given(address: u64) -> Option<u64> {
+    (address != 0).then_some(address)
+}
+
 /// Undoes a mapping whose handle the guest could not be told.
 fn forget<P: Platform>(ctx: &mut Ctx<'_, P>, op: &GnttabMapGrantRef, mapped: &map::Mapped) {
-    let request = Request { handle: mapped.handle, host: op.host_addr, device: mapped.bus_address, replace: 0 };
+    let request = Request { handle: mapped.handle, host: Some(op.host_addr), device: mapped.bus_address, replace: 0 };
     if let Ok(undone) = unmap::begin(ctx, request) {
         settle(ctx, false);
         unmap::finish(ctx, undone);

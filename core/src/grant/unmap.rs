@@ -11,11 +11,13 @@ use crate::ctx::Ctx;
 use crate::paging::{Displaced, clear_l1e_at_maddr, clear_l1e_at_va, move_l1e, put_writable};
 use crate::platform::Platform;
 
-/// What is to be undone. Addresses that are 0 mean: leave that way of mapping alone.
+/// What is to be undone.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request {
     pub handle: u32,
-    pub host: u64,
+    /// Where it is mapped; `None`: that stays.
+    pub host: Option<u64>,
+    /// The address that devices use; 0: that stays.
     pub device: u64,
     /// The entry of this address takes the place of the mapping; 0: nothing does.
     pub replace: u64,
@@ -57,14 +59,12 @@ pub(super) fn begin<P: Platform>(ctx: &mut Ctx<'_, P>, request: Request) -> Resu
 }
 
 fn clear<P: Platform>(ctx: &mut Ctx<'_, P>, request: Request, mapping: &Mapping) -> Result<Option<Displaced>, Failure> {
-    if !mapping.host || request.host == 0 {
-        return Ok(None);
-    }
+    let Some(host) = request.host.filter(|_| mapping.host) else { return Ok(None) };
     let (frame, writable) = (mapping.frame, mapping.writable);
     let cleared = match (mapping.by_entry, request.replace) {
-        (false, 0) => clear_l1e_at_va(ctx, Vaddr(request.host), frame, writable),
-        (true, 0) => clear_l1e_at_maddr(ctx, Maddr(request.host), frame, writable),
-        (false, from) => move_l1e(ctx, Vaddr(from), Vaddr(request.host), frame, writable),
+        (false, 0) => clear_l1e_at_va(ctx, Vaddr(host), frame, writable),
+        (true, 0) => clear_l1e_at_maddr(ctx, Maddr(host), frame, writable),
+        (false, from) => move_l1e(ctx, Vaddr(from), Vaddr(host), frame, writable),
         // A linear address would have to stand for a machine address.
         (true, _) => return Err(Status::General.into()),
     };

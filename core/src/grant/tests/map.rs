@@ -145,13 +145,16 @@ fn a_handle_that_the_guest_cannot_be_told_is_undone() {
     let world = world();
     let (granter, mut grantee, frame) = pair(&world);
     granter.grant(0, 2, frame, GTF_permit_access);
-    let op = GnttabMapGrantRef { host_addr: address(1), flags: HOST | GNTMAP_device_map, dom: 1, ..Default::default() };
-    world.platform().poke(ARGS, &op);
-    world.platform().copies_left.store(1, Ordering::SeqCst);
-    assert_eq!(grantee.call([GNTTABOP_map_grant_ref.into(), ARGS, 1]), Err(Stop::Err(Errno::EFAULT)));
-    world.platform().copies_left.store(u64::MAX, Ordering::SeqCst);
-    assert_eq!((grantee.entry(1), granter.counts(frame)), (Pte(0), (1, (FrameType::Writable, 0))));
-    assert_eq!((granter.flags(0), world.dom(2).grants.mappings()), (GTF_permit_access, 0));
+    // At address 0, too, which an unmapping takes for "nowhere".
+    for (slot, flags) in [(1, HOST | GNTMAP_device_map), (0, HOST)] {
+        let op = GnttabMapGrantRef { host_addr: address(slot), flags, dom: 1, ..Default::default() };
+        world.platform().poke(ARGS, &op);
+        world.platform().copies_left.store(1, Ordering::SeqCst);
+        assert_eq!(grantee.call([GNTTABOP_map_grant_ref.into(), ARGS, 1]), Err(Stop::Err(Errno::EFAULT)));
+        world.platform().copies_left.store(u64::MAX, Ordering::SeqCst);
+        assert_eq!((grantee.entry(slot), granter.counts(frame)), (Pte(0), (1, (FrameType::Writable, 0))));
+        assert_eq!((granter.flags(0), world.dom(2).grants.mappings()), (GTF_permit_access, 0));
+    }
 }
 
 #[test]

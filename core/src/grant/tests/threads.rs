@@ -13,7 +13,7 @@ fn map_one(guest: &mut Guest<'_>, reference: u32, slot: usize) -> Option<u32> {
 }
 
 fn unmap_one(guest: &mut Guest<'_>, handle: u32, slot: usize) -> bool {
-    let request = Request { handle, host: address(slot), device: 0, replace: 0 };
+    let request = Request { handle, host: Some(address(slot)), device: 0, replace: 0 };
     let unmapped = |ctx: &mut crate::Ctx<'_, crate::testing::TestPlatform>| match unmap::begin(ctx, request) {
         Ok(undone) => {
             settle(ctx, false);
