@@ -132,7 +132,8 @@ impl Host {
         std::thread::spawn(move || Daemon::new(&config, None, transport).unwrap().run().unwrap());
         let host = Host { dir, machine };
         let start = Instant::now();
-        while !host.socket().exists() {
+        // A socket that is bound and not yet listened to refuses.
+        while UnixStream::connect(host.socket()).is_err() {
             assert!(start.elapsed() < Duration::from_secs(10));
             std::thread::sleep(Duration::from_millis(2));
         }
