@@ -35,6 +35,8 @@ const DISKS: Expect = Expect::Output(&[
     "all well",
 ]);
 
+const STREAM: Expect = Expect::Output(&["t1 to t2", "t2 to dom0", "dom0 to t1", "nothing is left", "all well"]);
+
 /// The boots of this file.
 pub const BOOTS: &[Boot] = &[
     guests(
@@ -71,12 +73,30 @@ pub const BOOTS: &[Boot] = &[
         900,
     ),
     guests(
+        "network_cards_have_address_rate_and_script",
+        script!("network.sh"),
+        Expect::Output(&["8 MiB take", "scripts are honoured", "nothing is left of the cards", "all well"]),
+        900,
+    ),
+    guests(
         "a_tenth_of_the_data_keeps_its_sums_through_block_devices_and_files",
         script!("disks.sh", "BLOCKS" = 64),
         DISKS,
         900,
     ),
     guests("data_keeps_its_sums_through_block_devices_and_files", script!("disks.sh", "BLOCKS" = 1024), DISKS, 3600),
+    guests(
+        "a_tenth_of_a_gigabyte_over_tcp_between_guests_and_dom0_keeps_its_sums",
+        script!("stream.sh", "MEGABYTES" = 102),
+        STREAM,
+        1200,
+    ),
+    guests(
+        "a_gigabyte_over_tcp_between_guests_and_dom0_keeps_its_sums",
+        script!("stream.sh", "MEGABYTES" = 1024),
+        STREAM,
+        5400,
+    ),
     guests(
         "a_guest_gives_memory_back_and_everybody_agrees_how_much",
         script!("memory.sh"),
