@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering;
 use xen_abi::Errno;
 use xen_abi::event_channel::*;
 use xen_abi::grant_table::*;
-use xen_abi::xen::{__HYPERVISOR_mmu_update, __HYPERVISOR_multicall, MulticallEntry};
+use xen_abi::xen::{__HYPERVISOR_grant_table_op, __HYPERVISOR_mmu_update, __HYPERVISOR_multicall, MulticallEntry};
 
 /// Steps after which a story ends.
 const MAX_STEPS: usize = 300;
@@ -335,6 +335,10 @@ impl World {
             }
             _ => {}
         }
+        let wild = [__HYPERVISOR_multicall, __HYPERVISOR_grant_table_op].map(u64::from).contains(&call.number);
+        if wild && matches!(call.kind, Kind::Other) {
+            self.believe_handles(dom);
+        }
         let Kind::Map(count) = call.kind else { return statuses };
         for n in 0..count {
             let op: GnttabMapGrantRef = self.hv.platform.peek(call.at + (n * size_of::<GnttabMapGrantRef>()) as u64);
@@ -346,6 +350,14 @@ impl World {
             self.made.insert(0, (dom, op.handle, op.host_addr, op.dev_bus_addr));
         }
         statuses
+    }
+
+    /// A list that nobody composed may hold what an earlier one left: mappings that only the handles know of. Whether
+    /// these were granted, [`World::check_connections`] sees by the granters' entries.
+    fn believe_handles(&mut self, dom: u16) {
+        let (mappings, _) = self.dom(dom).grants.audit_mappings();
+        let hosted = mappings.iter().filter(|mapping| mapping.host);
+        self.claims.extend(hosted.map(|mapping| (DomId(dom), mapping.granter, mapping.frame)));
     }
 
     /// What the control domain wrote into another domain's tables is there by its right.

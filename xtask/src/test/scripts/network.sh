@@ -25,10 +25,11 @@ plugged() {
 unplugged() { xm network-detach $2 t ${1:-0} && g t 'for n in $(seq 50); do [ -e /sys/class/net/eth0 ] || break; usleep 100000; done; [ ! -e /sys/class/net/eth0 ]'; }
 # The guest sends $1 MiB: $took tenths of a second.
 sending() {
-	nc -l -p 5001 </dev/null | wc -c >/tmp/got &
+	# At the end of its input nc says so to the other side, which then stops.
+	sleep 1000 | nc -l -p 5001 | wc -c >/tmp/got &
 	usleep 300000; start=$(cut -d' ' -f1 /proc/uptime | tr -d .)
 	g t "head -c $(($1 << 20)) /dev/zero | nc 192.168.77.1 5001" || ok false "sending: $?"
-	wait $!; [ "$(cat /tmp/got)" = $(($1 << 20)) ] || ok false "$(cat /tmp/got) bytes came, not $1 MiB"
+	wait $!; killall sleep; [ "$(cat /tmp/got)" = $(($1 << 20)) ] || ok false "$(cat /tmp/got) bytes came, not $1 MiB"
 	took=$((($(cut -d' ' -f1 /proc/uptime | tr -d .) - start) / 10))
 }
 ok plugged mac=00:16:3e:0a:0b:0c

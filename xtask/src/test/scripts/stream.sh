@@ -20,11 +20,12 @@ there() { who=$1; shift; if [ $who = dom0 ]; then sh -c "$*"; else g $who "$*"; 
 # carry FROM TO ADDRESS
 carry() {
 	start=$(cut -d. -f1 /proc/uptime)
-	there $2 '(nc -l -p 5001 </dev/null | sha256sum >/tmp/got) & true'; sleep 1
+	# At the end of its input nc says so to the other side, which then stops.
+	there $2 '(sleep 10000 | nc -l -p 5001 | sha256sum >/tmp/got) & true'; sleep 1
 	there $1 "sh /tmp/send $MEGABYTES $3 5001" >/tmp/sent.$1
 	for n in $(seq 100); do got=$(there $2 'cat /tmp/got'); [ -n "$got" ] && break; usleep 200000; done
 	[ -n "$got" ] && [ "$got" = "$(cat /tmp/sent.$1)" ] || ok false "$1 to $2: sent $(cat /tmp/sent.$1), got $got"
-	there $2 'rm -f /tmp/got'
+	there $2 'killall sleep; rm -f /tmp/got'
 	echo "$1 to $2: $MEGABYTES MiB in $(($(cut -d. -f1 /proc/uptime) - start)) s"
 }
 carry t1 t2 192.168.77.12
