@@ -109,9 +109,12 @@ impl<P: Platform> Scheduler<P> for Fair<P> {
             return None;
         }
         if let Some(cpu) = vcpu.sched.running_on() {
-            // Either that CPU is about to ask, or it sleeps with the vcpu loaded.
-            begin_turn(vcpu, now);
+            // Either that CPU is about to ask, or it sleeps with the vcpu loaded. Only then a turn begins: else two vcpus
+            // that wake each other in time would keep a third from the CPU.
             let sleeps = state.idle.has(cpu);
+            if sleeps {
+                begin_turn(vcpu, now);
+            }
             state.idle.clear(cpu);
             return sleeps.then_some(cpu);
         }
@@ -349,6 +352,24 @@ mod tests {
         assert_eq!(decision.until, start + TURN);
         let decision = sched.decide(CpuId(0), Some(&running), start + TURN);
         assert!(Shared::same(&decision.vcpu.unwrap(), &receiver));
+        sched.saved(CpuId(0), &running, start + TURN);
+    }
+
+    #[test]
+    fn a_wake_before_the_cpu_has_asked_begins_no_turn() {
+        let sched = Fair::<TestPlatform>::default();
+        sched.add_cpu(CpuId(0));
+        let [restless, other] = [vcpu(&sched, 0), vcpu(&sched, 1)];
+        restless.sched.used.store(5 * SLICE, Ordering::Relaxed);
+        let start = 7 * SLICE;
+        sched.wake(&restless, start);
+        let running = sched.decide(CpuId(0), None, start).vcpu.unwrap();
+        sched.wake(&other, start + 1);
+        restless.sched.set(BLOCKED);
+        restless.sched.clear(BLOCKED);
+        sched.wake(&restless, start + TURN);
+        let decision = sched.decide(CpuId(0), Some(&running), start + TURN);
+        assert!(Shared::same(&decision.vcpu.unwrap(), &other));
         sched.saved(CpuId(0), &running, start + TURN);
     }
 
