@@ -114,21 +114,7 @@ pub fn set(va: u64, entry: u64) {
     }
 }
 
-/// As [`set`]; gives whether that changed anything.
-pub fn replace(va: u64, entry: u64) -> bool {
-    let Some(slot) = slot(root(), va, 1, None) else { return false };
-    let entry = entry & NX_MASK.load(Ordering::Relaxed);
-    // SAFETY: an entry of our own tables.
-    let old = unsafe { slot.read_volatile() };
-    if old & !USED == entry {
-        return false;
-    }
-    // SAFETY: as above.
-    unsafe { slot.write_volatile(entry) };
-    true
-}
-
-/// As [`replace`] for pages one after the other; `changed` is called with the address of each whose entry was another.
+/// As [`set`] for pages one after the other; `changed` is called with the address of each whose entry was another.
 /// One walk serves all that one table holds.
 pub fn replace_run(va: u64, entries: impl Iterator<Item = u64>, mut changed: impl FnMut(u64)) {
     let mask = NX_MASK.load(Ordering::Relaxed);
