@@ -2,18 +2,11 @@
 
 /// States of a half.
 pub mod state {
-    /// The tools made it.
-    pub const INITIALISING: u32 = 1;
-    /// The backend waits for its guest.
-    pub const INIT_WAIT: u32 = 2;
-    /// The guest has said how to reach it.
-    pub const INITIALISED: u32 = 3;
-    /// Both are at work.
-    pub const CONNECTED: u32 = 4;
-    /// It is to end; the guest may still need it.
-    pub const CLOSING: u32 = 5;
-    /// It ended.
-    pub const CLOSED: u32 = 6;
+    pub use xen_abi::io::xenbus::{
+        XenbusStateClosed as CLOSED, XenbusStateClosing as CLOSING, XenbusStateConnected as CONNECTED,
+        XenbusStateInitWait as INIT_WAIT, XenbusStateInitialised as INITIALISED,
+        XenbusStateInitialising as INITIALISING,
+    };
 }
 use state::{CLOSED, CLOSING, CONNECTED, INIT_WAIT, INITIALISED, INITIALISING};
 

@@ -1,7 +1,7 @@
 //! Starts a program and starts it again when it dies, until it ends with success or the supervisor is told to stop.
 //!
 //! For daemons that keep nothing which a new one could not find out (xenstored has a supervisor of its own, which
-//! keeps its descriptors).
+//! keeps its descriptors, and takes [`next_pause`] from here).
 
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
@@ -73,7 +73,7 @@ impl Supervised {
 }
 
 /// How long to wait before the next start: who was killed is back at once, who dies by itself at once will do so again.
-fn next_pause(status: ExitStatus, lived: Duration, before: Duration) -> Duration {
+pub fn next_pause(status: ExitStatus, lived: Duration, before: Duration) -> Duration {
     if status.signal() == Some(SIGKILL) || lived > LIVED {
         return Duration::ZERO;
     }

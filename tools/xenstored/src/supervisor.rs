@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -85,14 +84,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             continue;
         }
         warn!("the daemon ended ({status}) after {:.1} s; starting it again", running.since.elapsed().as_secs_f64());
-        // A daemon that dies by itself at once will do so again; a killed one is back without delay.
-        const SIGKILL: i32 = 9;
-        let killed = status.signal() == Some(SIGKILL);
-        delay = if killed || running.since.elapsed() > Duration::from_secs(1) {
-            Duration::ZERO
-        } else {
-            (delay * 2).clamp(Duration::from_millis(1), Duration::from_secs(5))
-        };
+        delay = supervise::next_pause(status, running.since.elapsed(), delay);
     }
 }
 

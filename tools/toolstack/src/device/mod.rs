@@ -14,10 +14,10 @@ use xenstore::{Access as _, Perm, Permission};
 
 /// States of a device (xen/io/xenbus.h).
 pub(crate) mod state {
-    pub(crate) const INIT_WAIT: u32 = 2;
-    pub(crate) const CONNECTED: u32 = 4;
-    pub(crate) const CLOSING: u32 = 5;
-    pub(crate) const CLOSED: u32 = 6;
+    pub(crate) use xen_abi::io::xenbus::{
+        XenbusStateClosed as CLOSED, XenbusStateClosing as CLOSING, XenbusStateConnected as CONNECTED,
+        XenbusStateInitWait as INIT_WAIT,
+    };
 }
 
 impl<H: Hypercalls> Host<H> {
