@@ -10,6 +10,8 @@ use xen_abi::io::blkif::{
 const RULES: Rules = Rules { read_only: false, discard: true };
 const SECTORS: usize = 64;
 const GRANTS: usize = 12;
+/// Pages behind these, for lists of segments only: a guest whose reads fill a list that still waits asks for either.
+const LISTS: usize = 2;
 
 /// A guest, its ring, its memory, its disk, and the file that outlives a backend.
 struct World {
@@ -35,7 +37,7 @@ impl World {
             dir: tempfile::tempdir().unwrap(),
             ring,
             layout,
-            memory: Memory::new(GRANTS),
+            memory: Memory::new(GRANTS + LISTS),
             plate: Plate::new(SECTORS),
             rules,
             persistent,
@@ -233,6 +235,13 @@ fn any_request(layout: Layout) -> impl Strategy<Value = Vec<u8>> {
             let count = segments.len() as u8;
             let mut rest: Vec<u8> =
                 segments.iter().flat_map(|(gref, (a, b))| segment(*gref, (*a).min(*b), (*a).max(*b))).collect();
+            if op == 6 {
+                let list = |gref: u32| if gref < GRANTS as u32 { GRANTS as u32 + gref % LISTS as u32 } else { gref };
+                let lists = segments.iter().map(|(gref, _)| list(*gref)).chain([GRANTS as u32; 8]).take(8);
+                // The disk's handle and padding lie before them.
+                rest = vec![0; 4];
+                rest.extend(lists.flat_map(u32::to_le_bytes));
+            }
             let second = match op {
                 5 => {
                     rest = u64::from(tail[0] % 70).to_le_bytes().to_vec();
