@@ -139,7 +139,8 @@ impl<H: Hypercalls> Host<H> {
         Ok(())
     }
 
-    /// Writes what the guest, other tools and the daemons find of it in the store, all at once.
+    /// Writes what the guest, other tools and the daemons find of it in the store, all at once; not if another has its
+    /// name.
     fn write_home(&mut self, domid: u16, config: &DomainConfig, store: (u32, u64), console: (u32, u64)) -> Result<()> {
         let uuid = config.uuid.unwrap_or_default();
         let (home, vm, libxl) = (paths::home(domid), paths::vm(&uuid), paths::libxl(domid));
@@ -178,7 +179,13 @@ impl<H: Hypercalls> Host<H> {
             let online = if vcpu < config.vcpus { "online" } else { "offline" };
             entries.push((format!("{home}/cpu/{vcpu}/availability"), online.to_owned()));
         }
-        self.xs.transaction(|t| {
+        let (xs, xen) = (&mut self.xs, &self.xen);
+        let taken = xs.transaction(|t| {
+            // Two that are created at once: who commits later reads again, and sees the other.
+            let taken = crate::host::holder(t, xen, &config.name, domid)?;
+            if taken.is_some() {
+                return Ok(taken);
+            }
             for node in ["", "/cpu", "/memory", "/store", "/console"] {
                 t.mkdir(&format!("{home}{node}"))?;
                 t.set_perms(&format!("{home}{node}"), &readable)?;
@@ -211,9 +218,10 @@ impl<H: Hypercalls> Host<H> {
             for (path, value) in &entries {
                 t.write(path, value.as_bytes())?;
             }
-            t.set_perms(&back, &readable)
+            t.set_perms(&back, &readable)?;
+            Ok(None)
         })?;
-        Ok(())
+        crate::host::free(&config.name, taken)
     }
 }
 

@@ -30,6 +30,29 @@ pub struct Domain {
     pub name: String,
 }
 
+/// The living domain other than `own` whose name in the store this is. In a transaction nobody can take it meanwhile.
+pub(crate) fn holder<H: Hypercalls>(
+    store: &mut impl xenstore::Access,
+    xen: &Xen<H>,
+    name: &str,
+    own: u16,
+) -> xenstore::Result<Option<u16>> {
+    for domain in store.list("/local/domain")? {
+        let Some(domid) = domain.parse().ok().filter(|domid| *domid != own) else { continue };
+        let found = store.read_if_there(&format!("{}/name", paths::home(domid)))?;
+        // What a domain that is gone has left there holds no name.
+        if found.as_deref() == Some(name.as_bytes()) && matches!(xen.domain_info(domid), Ok(Some(_))) {
+            return Ok(Some(domid));
+        }
+    }
+    Ok(None)
+}
+
+/// Fails if somebody has the name.
+pub(crate) fn free(name: &str, holder: Option<u16>) -> Result<()> {
+    holder.map_or(Ok(()), |domid| Err(Error::NameTaken { name: name.to_owned(), domid }))
+}
+
 impl<H: Hypercalls> std::fmt::Debug for Host<H> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Host").field("run_dir", &self.run_dir).finish_non_exhaustive()
@@ -104,12 +127,10 @@ impl<H: Hypercalls> Host<H> {
             .ok_or_else(unknown)
     }
 
-    /// Fails if a domain has this name.
+    /// Fails if a domain has this name. It can be taken before it is used: [`holder`] is asked again then.
     pub(crate) fn name_is_free(&mut self, name: &str) -> Result<()> {
-        match self.domains()?.into_iter().find(|domain| domain.name == name) {
-            Some(taken) => Err(Error::NameTaken { name: name.to_owned(), domid: taken.info.domid }),
-            None => Ok(()),
-        }
+        let taken = self.domains()?.into_iter().find(|domain| domain.name == name);
+        free(name, taken.map(|domain| domain.info.domid))
     }
 
     /// Gives a domain another name.
@@ -120,9 +141,16 @@ impl<H: Hypercalls> Host<H> {
         if let Some(problem) = crate::config::name_problem(name) {
             return Err(Error::Invalid(format!("name \"{name}\": {problem}")));
         }
-        self.name_is_free(name)?;
-        self.xs.write(&format!("{}/name", paths::home(domid)), name.as_bytes())?;
-        self.xs.write(&format!("{}/name", paths::vm(uuid)), name.as_bytes())?;
+        let (xs, xen) = (&mut self.xs, &self.xen);
+        let taken = xs.transaction(|t| {
+            let taken = holder(t, xen, name, domid)?;
+            if taken.is_none() {
+                t.write(&format!("{}/name", paths::home(domid)), name.as_bytes())?;
+                t.write(&format!("{}/name", paths::vm(uuid)), name.as_bytes())?;
+            }
+            Ok(taken)
+        })?;
+        free(name, taken)?;
         if let Some(mut config) = self.config_of(domid) {
             name.clone_into(&mut config.name);
             self.save_config(domid, &config)?;
