@@ -5,12 +5,13 @@
 //!
 //! `fxbench` runs all that this machine has what they need for, `fxbench NAME...` some; `--batches N` changes the number
 //! of batches. `--disk`, `--host`, `--peer` and `--store` name what else is measured; `fxbench serve` and `fxbench peer`
-//! are the other side of these, `fxbench time` and `fxbench until` measure whole commands.
+//! are the other side of these, `fxbench take` and `fxbench carry` a stream with checksums, `fxbench time` and `fxbench until` measure whole commands.
 
 use std::ffi::{CStr, CString};
 use std::process::ExitCode;
 use std::{env, ptr};
 
+mod carry;
 mod command;
 mod disk;
 mod mark;
@@ -97,6 +98,7 @@ const BENCHES: &[Bench] = &[
 const USAGE: &str = "usage: fxbench [--batches N] [--prefix TEXT] [--disk DEVICE] [--host ADDRESS:PORT] \
     [--peer DOMID:GREF:PORT] [--store DEVICE] [NAME...]
        fxbench serve PORT | peer DOMID
+       fxbench take PORT | carry ADDRESS:PORT MIB
        fxbench time|until NAME [OPTIONS] -- COMMAND...";
 
 /// What the command line says.
@@ -143,7 +145,14 @@ fn main() -> ExitCode {
     match (args.first().map(String::as_str), number) {
         (Some("serve"), Some(port)) => net::serve(port),
         (Some("peer"), Some(domain)) => peer::serve(domain),
+        (Some("take"), Some(port)) => return carry::wait(port),
         _ => {}
+    }
+    if let [verb, host, mib] = args.as_slice()
+        && verb == "carry"
+        && let Ok(mib) = mib.parse()
+    {
+        return carry::carry(host, mib);
     }
     match Told::parse(args.into_iter()) {
         Some(told) => measure(told),

@@ -47,6 +47,8 @@ pub struct Boot {
     pub exec: &'static str,
     /// How it has to end.
     pub expect: Expect,
+    /// Part of what the hypervisor says while the commands run, because they are to make it say so.
+    pub warning: Option<&'static str>,
     /// Only with `--full`.
     pub full: bool,
     /// As `--rootfs`.
@@ -59,6 +61,8 @@ pub struct Boot {
     pub tools: Option<&'static str>,
     /// As `--guests`.
     pub guests: bool,
+    /// As `--fxbench`.
+    pub fxbench: bool,
     /// As `--endure`.
     pub endure: bool,
     /// What is typed on the console.
@@ -88,12 +92,14 @@ pub const PLAIN: Boot = Boot {
     cmdline: "",
     exec: "true",
     expect: Expect::Output(&[]),
+    warning: None,
     full: false,
     rootfs: None,
     nic: None,
     dom0_cmdline: "",
     tools: None,
     guests: false,
+    fxbench: false,
     endure: false,
     typed: &[],
     timeout: 0,

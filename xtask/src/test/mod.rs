@@ -164,6 +164,7 @@ fn arguments(paths: &Paths, test: &Boot) -> BootArgs {
         },
         rootfs: test.rootfs,
         nic: test.nic.map(str::to_owned),
+        fxbench: test.fxbench,
         endure: test.endure,
         typed: test.typed,
         dom0_cmdline: test.dom0_cmdline.to_owned(),
@@ -205,7 +206,7 @@ fn verdict(test: &Boot, outcome: &Outcome) -> Result<(), String> {
             if !outcome.powered_off {
                 return Err("the machine did not power off after the commands".to_owned());
             }
-            match outcome.complaint() {
+            match outcome.complaint(test.warning) {
                 Some(line) => Err(format!("the hypervisor complained while the commands ran: {line}")),
                 None => Ok(()),
             }
