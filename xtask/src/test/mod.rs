@@ -35,9 +35,15 @@ pub struct TestArgs {
     /// Only the boots
     #[arg(long)]
     boots: bool,
-    /// Only boots whose name contains this, those of --full too
+    /// Only boots whose name contains this, those of --full too; may be given again
     #[arg(long, value_name = "TEXT", conflicts_with = "host")]
-    filter: Option<String>,
+    filter: Vec<String>,
+    /// No boots whose name contains this; may be given again
+    #[arg(long, value_name = "TEXT")]
+    skip: Vec<String>,
+    /// Only say which boots these are
+    #[arg(long)]
+    list: bool,
     /// Seconds of fuzzing, over all targets
     #[arg(long, default_value_t = 60, value_name = "S")]
     fuzz_seconds: u64,
@@ -81,8 +87,12 @@ impl Tally {
 
 /// `./x test`.
 pub fn main(paths: &Paths, args: &TestArgs) -> Result<i32> {
+    if args.list {
+        chosen(args).iter().for_each(|boot| println!("{}", boot.name));
+        return Ok(0);
+    }
     let mut tally = Tally::default();
-    if !args.boots && args.filter.is_none() {
+    if !args.boots && args.filter.is_empty() {
         setup::ensure_test_packages()?;
         ui::step("host tests of the workspace");
         cargo::run("host tests", build::cargo(paths).args(["test", "--workspace", "--no-fail-fast"]), &mut tally)?;
@@ -94,9 +104,9 @@ pub fn main(paths: &Paths, args: &TestArgs) -> Result<i32> {
     }
     if !args.host {
         let chosen = chosen(args);
-        let ours = args.filter.is_none() || chosen.iter().any(|boot| boot.hypervisor == "ferroxen");
+        let ours = args.filter.is_empty() || chosen.iter().any(|boot| boot.hypervisor == "ferroxen");
         let built = if ours { build::hypervisor(paths).map_err(|err| format!("{err:#}")) } else { Ok(PathBuf::new()) };
-        if args.filter.is_none() {
+        if args.filter.is_empty() {
             guests::test(paths, built.as_deref(), args.full, &mut tally)?;
         }
         run_boots(paths, &chosen, built.as_deref(), &mut tally)?;
@@ -116,10 +126,15 @@ fn all() -> impl Iterator<Item = &'static Boot> {
         .flatten()
 }
 
+fn named(texts: &[String], boot: &Boot) -> bool {
+    texts.iter().any(|text| boot.name.contains(text.as_str()))
+}
+
 fn chosen(args: &TestArgs) -> Vec<&'static Boot> {
     all()
-        .filter(|boot| args.full || !boot.full || args.filter.is_some())
-        .filter(|boot| args.filter.as_ref().is_none_or(|text| boot.name.contains(text.as_str())))
+        .filter(|boot| args.full || !boot.full || !args.filter.is_empty())
+        .filter(|boot| args.filter.is_empty() || named(&args.filter, boot))
+        .filter(|boot| !named(&args.skip, boot))
         .collect()
 }
 
