@@ -17,8 +17,8 @@ const fn guests(name: &'static str, exec: &'static str, expect: Expect, timeout:
 }
 
 /// Such a row with `fxbench` in dom0 and in a ramdisk for guests.
-const fn stream(name: &'static str, exec: &'static str, timeout: u64) -> Boot {
-    Boot { fxbench: true, ..guests(name, exec, STREAM, timeout) }
+const fn sending(name: &'static str, exec: &'static str, expect: Expect, timeout: u64) -> Boot {
+    Boot { fxbench: true, ..guests(name, exec, expect, timeout) }
 }
 
 const MANY: Expect = Expect::Output(&["cycles", "at once", "attaches", "all well"]);
@@ -80,7 +80,7 @@ pub const BOOTS: &[Boot] = &[
             900,
         )
     },
-    guests(
+    sending(
         "network_cards_have_address_rate_and_script",
         script!("network.sh"),
         Expect::Output(&["8 MiB take", "scripts are honoured", "nothing is left of the cards", "all well"]),
@@ -93,14 +93,16 @@ pub const BOOTS: &[Boot] = &[
         900,
     ),
     guests("data_keeps_its_sums_through_block_devices_and_files", script!("disks.sh", "BLOCKS" = 1024), DISKS, 3600),
-    stream(
+    sending(
         "a_tenth_of_a_gigabyte_over_tcp_between_guests_and_dom0_keeps_its_sums",
         script!("stream.sh", "MEGABYTES" = 102),
+        STREAM,
         900,
     ),
-    stream(
+    sending(
         "a_gigabyte_over_tcp_between_guests_and_dom0_keeps_its_sums",
         script!("stream.sh", "MEGABYTES" = 1024),
+        STREAM,
         3600,
     ),
     guests(

@@ -13,7 +13,7 @@ printf '#!/bin/sh\necho "no room" >&2\nexit 3\n' >/etc/xen/scripts/failing
 chmod 755 /etc/xen/scripts/mine /etc/xen/scripts/failing
 ok hello
 note
-ok xm create -q /guests/ramdisk.cfg name=t "extra=console=hvc0 quiet fx.name=t"
+ok xm create -q /guests/ramdisk.cfg ramdisk=/guests/bench.img name=t "extra=console=hvc0 quiet fx.name=t fx.bench=none"
 ok up t
 t=$(xm domid t)
 # plugged SETTING …: a card with them is there, up, and dom0 reaches it.
@@ -25,11 +25,10 @@ plugged() {
 unplugged() { xm network-detach $2 t ${1:-0} && g t 'for n in $(seq 50); do [ -e /sys/class/net/eth0 ] || break; usleep 100000; done; [ ! -e /sys/class/net/eth0 ]'; }
 # The guest sends $1 MiB: $took tenths of a second.
 sending() {
-	# At the end of its input nc says so to the other side, which then stops.
-	sleep 1000 | nc -l -p 5001 | wc -c >/tmp/got &
+	fxbench take 5002 >/tmp/got &
 	usleep 300000; start=$(cut -d' ' -f1 /proc/uptime | tr -d .)
-	g t "head -c $(($1 << 20)) /dev/zero | nc 192.168.77.1 5001" || ok false "sending: $?"
-	wait $!; killall sleep; [ "$(cat /tmp/got)" = $(($1 << 20)) ] || ok false "$(cat /tmp/got) bytes came, not $1 MiB"
+	sent=$(g t "fxbench carry 192.168.77.1:5002 $1") || ok false "sending: $?"
+	wait $!; [ "$(cat /tmp/got)" = "$sent" ] || ok false "$(cat /tmp/got) came, $sent went"
 	took=$((($(cut -d' ' -f1 /proc/uptime | tr -d .) - start) / 10))
 }
 ok plugged mac=00:16:3e:0a:0b:0c
