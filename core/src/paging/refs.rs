@@ -166,6 +166,23 @@ impl<P: Platform> Mmu<'_, P> {
         }
     }
 
+    /// Makes whole what an entry of `table` holds: giving it back may have been interrupted in the middle of the table that
+    /// it leads to, which is valid no more then, but still in use by the entry.
+    ///
+    /// # Errors
+    /// As for [`Mmu::get_upper`]; the entry still holds its use.
+    pub(super) fn mend_upper(&mut self, table: Mfn, level: u32, entry: Pte) -> Result<(), PagingError> {
+        let Some((used, frame)) = self.held_by_upper(table, level, entry) else { return Ok(()) };
+        let mended = self.use_in_table(&frame, used.ty());
+        let _ = (used.store(), frame.store());
+        // One use too many now, and not the last.
+        if let Err(kept) = self.put_type(mended?) {
+            debug_assert!(false, "an entry's use has gone");
+            kept.store();
+        }
+        Ok(())
+    }
+
     /// Gives back the references of an entry of `table` that is gone; what is interrupted is finished later.
     pub(super) fn drop_upper(&mut self, table: Mfn, level: u32, entry: Pte) {
         let Some((used, frame)) = self.held_by_upper(table, level, entry) else { return };

@@ -171,6 +171,13 @@ impl<P: Platform> Mmu<'_, P> {
         start: usize,
     ) -> (u16, Result<(), PagingError>) {
         let mut occupied = if start == 0 { 0 } else { self.frames().occupied(table) };
+        // An undoing that was interrupted has stopped before the last entry that is held, or in the middle of it.
+        if let Some(last) = start.checked_sub(1)
+            && !(level == 4 && HYPERVISOR_SLOTS.contains(&last))
+            && let Err(error) = self.mend_upper(table, level, load(page.words(), last))
+        {
+            return (start as u16, Err(error));
+        }
         for (at, group) in page.words().chunks_exact(GROUP).enumerate().skip(start / GROUP) {
             if page.is_blank(at) {
                 continue;
