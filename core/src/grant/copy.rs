@@ -3,7 +3,7 @@
 use super::active::Use;
 use super::entry::{Grant, Purpose, WHOLE};
 use super::failure::Failure;
-use super::pin::{pin, unpin, unpin_of};
+use super::pin::{pin, unpin};
 use super::status::Status;
 use crate::addr::Mfn;
 use crate::ctx::Ctx;
@@ -14,27 +14,51 @@ use crate::platform::Platform;
 use ferroxen_sync::Shared;
 use xen_abi::grant_table::*;
 
+/// The ends of a call's copies. Neighbours mostly have one of the two in common (a packet in parts, a page that holds
+/// several): such an end is taken once. It is held from one copy to the next, never beyond the call: [`Ends::release`].
+pub(super) struct Ends<P: Platform> {
+    source: Option<(Named, End<P>)>,
+    dest: Option<(Named, End<P>)>,
+}
+
+/// What a copy names as one of its ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Named {
+    domid: u16,
+    by_reference: bool,
+    /// A reference, or a frame.
+    u: u64,
+}
+
+impl Named {
+    fn new(end: &GnttabCopyPtr, by_reference: bool) -> Self {
+        // A reference is the low half of what may be a frame's number.
+        let u = if by_reference { end.u & u64::from(u32::MAX) } else { end.u };
+        Named { domid: end.domid, by_reference, u }
+    }
+}
+
 /// One end of a copy: a referenced frame and the part of it that may be used.
-struct End {
+struct End<P: Platform> {
     frame: FrameRef,
     used: Option<TypeRef>,
     start: u16,
     length: u16,
     /// Grants in use for it: of the domain that the caller named, and behind that one's transitive grant.
-    grants: [Option<(DomId, u32)>; 2],
+    grants: Grants<P>,
 }
 
-impl End {
-    fn uses(writable: bool) -> [Use; 1] {
-        [Use { device: false, writable }]
-    }
+type Grants<P> = [Option<(Shared<Domain<P>>, u32)>; 2];
 
-    fn release<P: Platform>(self, ctx: &mut Ctx<'_, P>) {
-        let uses = Self::uses(self.used.is_some());
+fn uses(writable: bool) -> [Use; 1] {
+    [Use { device: false, writable }]
+}
+
+impl<P: Platform> End<P> {
+    fn release(self, ctx: &mut Ctx<'_, P>) {
+        let uses = uses(self.used.is_some());
         put_writable(ctx, self.frame, self.used);
-        for (granter, reference) in self.grants.into_iter().flatten() {
-            unpin_of(ctx.hv, granter, reference, &uses);
-        }
+        give_back(ctx, self.grants, &uses);
     }
 
     /// Whether `len` bytes from `offset` are inside.
@@ -44,12 +68,67 @@ impl End {
     }
 }
 
+fn give_back<P: Platform>(ctx: &Ctx<'_, P>, grants: Grants<P>, uses: &[Use]) {
+    for (granter, reference) in grants.into_iter().flatten() {
+        unpin(ctx.hv, &granter, reference, uses);
+    }
+}
+
+impl<P: Platform> Ends<P> {
+    pub fn new() -> Self {
+        Ends { source: None, dest: None }
+    }
+
+    /// Gives back what is held. At the end of the call, whatever the end.
+    pub fn release(self, ctx: &mut Ctx<'_, P>) {
+        for (_, end) in [self.source, self.dest].into_iter().flatten() {
+            end.release(ctx);
+        }
+    }
+
+    /// One copy, of at most a frame.
+    pub fn copy(&mut self, ctx: &mut Ctx<'_, P>, op: &GnttabCopy) -> Result<(), Failure> {
+        let whole = u32::from(WHOLE);
+        let fits = |offset: u16| u32::from(offset) + u32::from(op.len) <= whole;
+        if !fits(op.source.offset) || !fits(op.dest.offset) {
+            return Err(Status::BadCopyArg.into());
+        }
+        let source = hold(ctx, &mut self.source, &op.source, op.flags & GNTCOPY_source_gref != 0, false)?;
+        let dest = hold(ctx, &mut self.dest, &op.dest, op.flags & GNTCOPY_dest_gref != 0, true)?;
+        if !source.covers(op.source.offset, op.len) || !dest.covers(op.dest.offset, op.len) {
+            return Err(Status::General.into());
+        }
+        let (from, to) = (ctx.hv.platform.page(source.frame.mfn()), ctx.hv.platform.page(dest.frame.mfn()));
+        to.copy_bytes(op.dest.offset.into(), from, op.source.offset.into(), op.len.into());
+        Ok(())
+    }
+}
+
+/// The end that is named: the one held if it is that one, another in its place if not. After a failure none is held.
+fn hold<'a, P: Platform>(
+    ctx: &mut Ctx<'_, P>,
+    held: &'a mut Option<(Named, End<P>)>,
+    end: &GnttabCopyPtr,
+    by_reference: bool,
+    writable: bool,
+) -> Result<&'a End<P>, Failure> {
+    let named = Named::new(end, by_reference);
+    if let Some((_, other)) = held.take_if(|(held, _)| *held != named) {
+        other.release(ctx);
+    }
+    let (_, end) = match held {
+        Some(same) => same,
+        None => held.insert((named, open(ctx, end, by_reference, writable)?)),
+    };
+    Ok(end)
+}
+
 fn open<P: Platform>(
     ctx: &mut Ctx<'_, P>,
     end: &GnttabCopyPtr,
     by_reference: bool,
     writable: bool,
-) -> Result<End, Failure> {
+) -> Result<End<P>, Failure> {
     if !by_reference {
         if end.domid != DomId::SELF.0 {
             return Err(Status::Denied.into());
@@ -60,35 +139,35 @@ fn open<P: Platform>(
                 Failure::Status(_) => Failure::Status(Status::BadPage),
                 interrupted => interrupted,
             })?;
-        return Ok(End { frame, used, start: 0, length: WHOLE, grants: [None; 2] });
+        return Ok(End { frame, used, start: 0, length: WHOLE, grants: [None, None] });
     }
     let id = if end.domid == DomId::SELF.0 { ctx.dom.id } else { DomId(end.domid) };
     let granter = ctx.hv.domains.get(id).ok_or(Status::BadDomain)?;
     let reference = (end.u & u64::from(u32::MAX)) as u32;
-    open_grant(ctx, &granter, reference, writable)
+    open_grant(ctx, granter, reference, writable)
 }
 
 fn open_grant<P: Platform>(
     ctx: &mut Ctx<'_, P>,
-    granter: &Domain<P>,
+    granter: Shared<Domain<P>>,
     reference: u32,
     writable: bool,
-) -> Result<End, Failure> {
-    let hv = ctx.hv;
-    let uses = End::uses(writable);
-    let mut grants = [Some((granter.id, reference)), None];
-    let grant = pin(hv, granter, reference, ctx.dom.id, &uses, Purpose::Copy)?;
-    let held = behind(ctx, granter, grant, &uses, &mut grants).and_then(|(owner, frame, start, length)| {
-        let owner = owner.as_deref().unwrap_or(granter);
+) -> Result<End<P>, Failure> {
+    let uses = uses(writable);
+    let grant = pin(ctx.hv, &granter, reference, ctx.dom.id, &uses, Purpose::Copy)?;
+    let mut grants = [Some((granter.clone(), reference)), None];
+    let held = behind(ctx, &granter, grant, &uses, &mut grants).and_then(|(owner, frame, start, length)| {
+        let owner = owner.as_ref().unwrap_or(&granter);
         let (frame, used) = get_writable(ctx, owner, frame, writable)?;
-        Ok(End { frame, used, start, length, grants })
+        Ok((frame, used, start, length))
     });
-    held.inspect_err(|_| {
-        unpin(hv, granter, reference, &uses);
-        if let [_, Some((behind, reference))] = grants {
-            unpin_of(hv, behind, reference, &uses);
+    match held {
+        Ok((frame, used, start, length)) => Ok(End { frame, used, start, length, grants }),
+        Err(failure) => {
+            give_back(ctx, grants, &uses);
+            Err(failure)
         }
-    })
+    }
 }
 
 /// A domain behind the one that was named, if the grant led there; frame, start and length.
@@ -100,7 +179,7 @@ fn behind<P: Platform>(
     granter: &Domain<P>,
     grant: Grant,
     uses: &[Use],
-    grants: &mut [Option<(DomId, u32)>; 2],
+    grants: &mut Grants<P>,
 ) -> Result<Found<P>, Failure> {
     let (domid, reference) = match grant {
         Grant::Frame { frame, start, length } => return Ok((None, frame, start, length)),
@@ -111,34 +190,9 @@ fn behind<P: Platform>(
     }
     let other = ctx.hv.domains.get(domid).ok_or(Status::General)?;
     let found = pin(ctx.hv, &other, reference, granter.id, uses, Purpose::Copy).map_err(|_| Status::General)?;
-    grants[1] = Some((domid, reference));
+    grants[1] = Some((other.clone(), reference));
     match found {
         Grant::Frame { frame, start, length } => Ok((Some(other), frame, start, length)),
         Grant::Transitive { .. } => Err(Status::General.into()),
     }
-}
-
-/// One copy, of at most a frame.
-pub(super) fn copy<P: Platform>(ctx: &mut Ctx<'_, P>, op: &GnttabCopy) -> Result<(), Failure> {
-    let whole = u32::from(WHOLE);
-    let fits = |offset: u16| u32::from(offset) + u32::from(op.len) <= whole;
-    if !fits(op.source.offset) || !fits(op.dest.offset) {
-        return Err(Status::BadCopyArg.into());
-    }
-    let source = open(ctx, &op.source, op.flags & GNTCOPY_source_gref != 0, false)?;
-    let dest = match open(ctx, &op.dest, op.flags & GNTCOPY_dest_gref != 0, true) {
-        Ok(dest) => dest,
-        Err(failure) => {
-            source.release(ctx);
-            return Err(failure);
-        }
-    };
-    let inside = source.covers(op.source.offset, op.len) && dest.covers(op.dest.offset, op.len);
-    if inside {
-        let (from, to) = (ctx.hv.platform.page(source.frame.mfn()), ctx.hv.platform.page(dest.frame.mfn()));
-        to.copy_bytes(op.dest.offset.into(), from, op.source.offset.into(), op.len.into());
-    }
-    source.release(ctx);
-    dest.release(ctx);
-    if inside { Ok(()) } else { Err(Status::General.into()) }
 }

@@ -120,10 +120,15 @@ pub fn grant_table_op<P: Platform>(ctx: &mut Ctx<'_, P>, cmd: u64, args: Vaddr, 
             },
             |op, status| op.status = status,
         ),
-        GNTTABOP_copy => all.each(ctx, |ctx, op: &mut GnttabCopy| {
-            op.status = status(copy::copy(ctx, op))?;
-            Ok(())
-        }),
+        GNTTABOP_copy => {
+            let mut ends = copy::Ends::new();
+            let result = all.each(ctx, |ctx, op: &mut GnttabCopy| {
+                op.status = status(ends.copy(ctx, op))?;
+                Ok(())
+            });
+            ends.release(ctx);
+            result
+        }
         GNTTABOP_transfer => all.each(ctx, |ctx, op: &mut GnttabTransfer| {
             op.status = code(&transfer::transfer(ctx, op));
             Ok(())

@@ -158,3 +158,62 @@ fn a_transitive_grant_leads_one_step_and_no_further() {
     assert_eq!(grantee.map(1, 10, address(1), RO).0, GNTST_general_error, "never mapped");
     assert_eq!((third.counts(theirs).0, grantee.counts(own).0), (1, 1));
 }
+
+/// Parts of two frames, copied to one and to another, in one call: an end that stays is held, and given back with the
+/// call, also when the call is preempted after each copy, when a copy fails, and when the list cannot be read any more.
+#[test]
+fn ends_that_neighbouring_copies_share_are_given_back_with_the_call() {
+    let world = world();
+    let (granter, mut grantee, frame) = pair(&world);
+    let (second, own, other) = (granter.frame(), grantee.frame(), grantee.frame());
+    fill(&granter, frame);
+    fill(&granter, second);
+    granter.grant(0, 2, frame, GTF_permit_access | GTF_readonly);
+    granter.grant(1, 2, second, GTF_permit_access | GTF_readonly);
+    let part = |reference: u32, to: Mfn, at: u16| GnttabCopy {
+        source: by_reference(1, reference, at),
+        dest: by_frame(to, at),
+        len: 100,
+        flags: GNTCOPY_source_gref,
+        status: 99,
+        ..Default::default()
+    };
+    let list = [
+        part(0, own, 0),
+        part(0, own, 100),
+        part(0, other, 200),
+        part(1, other, 300),
+        part(9, other, 400),
+        part(1, grantee.tables[3], 500),
+        part(1, own, 600),
+    ];
+    let free = |granter: &Guest<'_>, grantee: &Guest<'_>| {
+        assert_eq!([granter.flags(0), granter.flags(1)], [GTF_permit_access | GTF_readonly; 2]);
+        assert_eq!([granter.counts(frame).0, granter.counts(second).0], [1, 1]);
+        assert_eq!([grantee.counts(own), grantee.counts(other)], [(1, (FrameType::Writable, 0)); 2]);
+    };
+    for polls in [u64::MAX, 0] {
+        grantee.page(own).zero();
+        grantee.page(other).zero();
+        world.platform().polls_left.store(polls, Ordering::SeqCst);
+        let (result, done) = grantee.ops(GNTTABOP_copy, &list);
+        world.platform().polls_left.store(u64::MAX, Ordering::SeqCst);
+        assert_eq!(result, Ok(0));
+        let okay = GNTST_okay;
+        let wanted = [okay, okay, okay, okay, GNTST_general_error, GNTST_bad_page, okay];
+        assert_eq!(done.iter().map(|op| op.status).collect::<Vec<_>>(), wanted);
+        for (to, parts) in [(own, [0usize, 100, 600].as_slice()), (other, &[200, 300])] {
+            for at in 0..4096 {
+                let copied = parts.iter().any(|&part| (part..part + 100).contains(&at));
+                assert_eq!(grantee.page(to).load_u8(at), if copied { (at % 251) as u8 } else { 0 }, "{at}");
+            }
+        }
+        free(&granter, &grantee);
+    }
+    // The guest takes the memory of the list away: two requests are read and answered, the third is not.
+    world.platform().poke(ARGS, &list);
+    world.platform().copies_left.store(4, Ordering::SeqCst);
+    assert_eq!(grantee.call([GNTTABOP_copy.into(), ARGS, 3]), Err(Errno::EFAULT.into()));
+    world.platform().copies_left.store(u64::MAX, Ordering::SeqCst);
+    free(&granter, &grantee);
+}
