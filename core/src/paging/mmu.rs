@@ -17,7 +17,7 @@ pub struct Mmu<'a, P: Platform> {
     pub(super) dom: &'a Domain<P>,
     /// Whose frames level-1 entries may map.
     pub(super) data: DomId,
-    /// Whether level-1 entries may map I/O memory.
+    /// Whether the caller may write level-1 entries that map I/O memory; `dom` must be privileged, too.
     pub(super) io: bool,
     pub(super) effects: &'a mut Effects,
     /// See `PvState::parked_tables`.

@@ -51,7 +51,8 @@ impl<P: Platform> Mmu<'_, P> {
         if self.frames().kind(mfn) != FrameKind::Blank {
             return Err(error.into());
         }
-        if !self.io || self.data == DomId::XEN {
+        // Whoever writes it: the entry gives the memory to the domain whose table it is in.
+        if !self.io || !self.dom.privileged || self.data == DomId::XEN {
             return Err(PagingError::NotPermitted);
         }
         match self.frames().io.access(mfn) {

@@ -105,6 +105,27 @@ fn io_memory_is_for_domains_with_the_right_to_it() {
     assert_eq!(dom0.set(tables[3], 0, Pte::new(free, RO)), EPERM);
 }
 
+/// Only the right of who asks was looked at, so that the control domain could write device memory into the tables of a
+/// domain without the right to any: found by fuzzing. As with Xen, both need it.
+#[test]
+fn io_memory_comes_into_no_table_of_a_domain_without_the_right_to_it() {
+    let world = world();
+    let mut guest = Guest::new(&world, 1);
+    let mut dom0 = Guest::new(&world, 0);
+    let (theirs, own) = (guest.running(), dom0.running());
+    let entry = Pte::new(Mfn(0x500), RW).0;
+    let tables_of = |id: u64| (id + 1) << 16;
+    for data in [DOMID_SELF, DOMID_IO].map(u64::from) {
+        assert_eq!(dom0.update_for(data | tables_of(1), &[(at(theirs[3], 0), entry)]), (EPERM, 0));
+        assert_eq!(guest.peek(theirs[3], 0), Pte(0));
+        dom0.update_for(data | tables_of(0), &[(at(own[3], 0), entry)]).0.unwrap();
+    }
+    let page = dom0.frame();
+    let entry = Pte::new(page, RO).0;
+    dom0.update_for(u64::from(DOMID_SELF) | tables_of(1), &[(at(theirs[3], 0), entry)]).0.unwrap();
+    assert_eq!(guest.peek(theirs[3], 0).mfn(), page, "RAM is the control domain's to give");
+}
+
 #[test]
 fn memory_types_are_refused_to_a_guest_without_devices() {
     let world = world();
