@@ -106,6 +106,11 @@ impl SimPlatform {
         memory[start..start + bytes.len()].copy_from_slice(bytes);
     }
 
+    /// Nothing is left of all arguments.
+    pub fn forget_arguments(&self) {
+        self.arguments.lock().unwrap_or_else(|e| e.into_inner()).fill(0);
+    }
+
     /// Reads the guest's arguments back.
     pub fn peek<T: zerocopy::FromBytes>(&self, at: u64) -> T {
         let memory = self.arguments.lock().unwrap_or_else(|e| e.into_inner());

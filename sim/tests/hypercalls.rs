@@ -33,3 +33,25 @@ proptest! {
         run_quietly(&bytes, u64::MAX, allocations);
     }
 }
+
+/// A list of calls is interrupted inside an `mmu_update` of four requests, so that its entry holds the arguments of the
+/// continuation afterwards. Then a call of any number is a multicall from the first argument on, and makes what earlier
+/// calls left as calls of its own, that `mmu_update` too: with other requests left than where nothing was interrupted.
+/// That is the guest's own doing, and no story of tidy guests. Found by `fuzz/fuzz_targets/continuations.rs`.
+#[test]
+fn what_an_interrupted_list_leaves_in_its_entries_is_not_called_again() {
+    let whole = run_quietly(&LEFT_IN_ENTRIES, u64::MAX, u64::MAX);
+    for polls in 0..6 {
+        assert_eq!(run_quietly(&LEFT_IN_ENTRIES, polls, u64::MAX), whole);
+    }
+}
+
+#[rustfmt::skip]
+const LEFT_IN_ENTRIES: [u8; 134] = [
+    0, 0, 0, 255, 0, 255, 0, 0, 255, 0, 0, 225, 0, 0, 0, 109, 163, 0, 131, 147, 0, 0, 0, 0,
+    6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 255, 0, 0, 0, 0, 0, 0, 0, 0, 0, 167, 0, 0, 0, 0, 126, 0, 0, 0, 184, 0,
+    0, 0, 0, 0, 0, 0, 0, 39, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 188, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 226, 0, 0, 220, 0, 30, 0, 0, 235, 0, 0, 56, 0, 190, 0, 0, 0, 0,
+    0, 0, 193, 0, 0, 255, 255, 255, 255, 255, 255, 254, 39, 205,
+];

@@ -477,6 +477,7 @@ impl World {
                     *arg = match script.byte() % 8 {
                         0 => self.some_frame(script, dom).maddr().0,
                         1 => self.some_frame(script, dom).0,
+                        2 if self.tidy => at + u64::from(script.byte()) / 2 * 8,
                         2 => ARGUMENTS + u64::from(script.byte()) * 32,
                         3 => u64::from(script.byte() % 8),
                         4 => self.va(script),

@@ -28,8 +28,10 @@ const MAX_STEPS: usize = 300;
 const MOST: u64 = SHARE as u64 + 8;
 /// Bytes for a call's arguments.
 const SLOT: u64 = 0x400;
-/// The calls of a multicall stand behind all arguments.
+/// The calls of a multicall stand behind all arguments, where later calls with wild arguments find them; in a tidy world
+/// before them, where no call comes by.
 const MULTICALL: u64 = ARGUMENTS + 0x1800;
+const TIDY_MULTICALL: u64 = ARGUMENTS;
 
 /// What chance may do in a story.
 #[derive(Clone, Copy)]
@@ -77,6 +79,9 @@ pub fn run(bytes: &[u8]) {
 
 /// Runs a story without chance in it, interrupted at every safe point but `polls` of them, and with `allocations` that
 /// succeed in each step before all fail; gives all counts, types and contents at its end, and how each call ended.
+///
+/// Its guests are tidy ([`World::tidy`]): how far a hypercall came before it was interrupted may be seen in its arguments,
+/// and a guest that uses these for something else may end differently.
 pub fn run_quietly(bytes: &[u8], polls: u64, allocations: u64) -> (Vec<String>, Vec<String>) {
     let (world, results) = play(bytes, Chance { hostile: false, polls: Some(polls), allocations }, |_| ());
     let picture = (RAM..FRAMES).map(Mfn).map(|mfn| world.describe(mfn)).collect();
@@ -92,10 +97,14 @@ fn play(bytes: &[u8], chance: Chance, each: impl Fn(&World)) -> (World, Vec<Stri
         world.settle_in(id);
     }
     world.hv.platform.hostile.store(chance.hostile, Ordering::SeqCst);
+    world.tidy = !chance.hostile;
     let mut results = Vec::new();
     for _ in 0..MAX_STEPS {
         if script.is_empty() {
             break;
+        }
+        if world.tidy {
+            world.hv.platform.forget_arguments();
         }
         let result = world.live(&mut script, chance);
         if told() {
@@ -270,24 +279,22 @@ impl World {
     /// Some hypercalls in a list.
     fn together(&mut self, script: &mut Script<'_>, vcpu: usize, dom: u16, finish: bool, polls: u64) -> String {
         let count = 2 + script.below(3);
-        let calls: Vec<Call> = (0..count as u64).map(|n| self.compose(script, dom, ARGUMENTS + n * SLOT)).collect();
+        let calls: Vec<Call> = (1..=count as u64).map(|n| self.compose(script, dom, ARGUMENTS + n * SLOT)).collect();
+        let list = if self.tidy { TIDY_MULTICALL } else { MULTICALL };
+        let place = |n: usize| list + (n * size_of::<MulticallEntry>()) as u64;
         for (n, call) in calls.iter().enumerate() {
             let entry = MulticallEntry { op: call.number, args: call.args, ..Default::default() };
-            self.hv.platform.poke(MULTICALL + (n * size_of::<MulticallEntry>()) as u64, &entry);
+            self.hv.platform.poke(place(n), &entry);
         }
         let number = u64::from(__HYPERVISOR_multicall);
-        let args = [MULTICALL, count as u64, 0, 0, 0, 0];
+        let args = [list, count as u64, 0, 0, 0, 0];
         let result = self.hypercall(vcpu, args, finish, polls, |ctx, args| dispatch(ctx, &mut NoDevices, number, args));
         for call in &calls {
             self.tell(dom, call);
             self.note(dom, call);
             self.note_updates(dom, call);
         }
-        let results: Vec<u64> = (0..count)
-            .map(|n| {
-                self.hv.platform.peek::<MulticallEntry>(MULTICALL + (n * size_of::<MulticallEntry>()) as u64).result
-            })
-            .collect();
+        let results: Vec<u64> = (0..count).map(|n| self.hv.platform.peek::<MulticallEntry>(place(n)).result).collect();
         format!("multicall {result:?} {results:x?}")
     }
 
@@ -456,6 +463,7 @@ impl World {
 }
 
 const _: () = assert!(LIST + 0x180 <= SLOT);
+const _: () = assert!(ARGUMENTS + 5 * SLOT <= MULTICALL);
 
 #[cfg(test)]
 mod tests {

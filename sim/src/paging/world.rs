@@ -70,6 +70,11 @@ pub struct World {
     pub allocations: u64,
     /// Grant mappings that domains made: domain, handle, address, bus address; the youngest first.
     pub made: Vec<(u16, u32, u64, u64)>,
+    /// Hypercalls find in memory only what was composed for them. What a hypercall leaves in its arguments beside its
+    /// results is not part of the ABI, and tells where it was interrupted: a continued entry of a multicall holds the
+    /// arguments of the continuation, as with Xen (whose debug build spoils all of it but `result`), and `mmu_update`
+    /// says at each interruption how much is done.
+    pub tidy: bool,
     /// The number of the next domain that is made.
     pub next_id: u16,
     entries: &'static [FrameEntry],
@@ -98,6 +103,7 @@ impl World {
             given: Vec::new(),
             allocations: u64::MAX,
             made: Vec::new(),
+            tidy: false,
             next_id: DOMAINS,
             entries,
         };
