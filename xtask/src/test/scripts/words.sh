@@ -24,8 +24,8 @@ put() {
 	for part in $(base64 $2 | tr -d '\n' | fold -w 600); do g $1 "echo $part >>$3.64" || return 1; done
 	g $1 "base64 -d $3.64 >$3"
 }
-# What is in use now, and whether it is the same again (daemons take a moment to let go).
-settled() { xm counts >/tmp/noted; sleep 2; is_noted; }
+# What is in use now, and whether it is the same again (a guest's terminal outlives it by three seconds at most).
+settled() { xm counts >/tmp/noted; sleep 4; is_noted; }
 note() { until_ok 30 settled || ok false "what is in use does not settle: $(xm counts 2>&1)"; xenstore ls -f / | sort >/tmp/noted.nodes; }
 is_noted() { xm counts >/tmp/now && cmp -s /tmp/noted /tmp/now; }
 nothing_left() { until_ok 100 is_noted || { diff /tmp/noted /tmp/now; xenstore ls -f / | sort >/tmp/now.nodes; diff /tmp/noted.nodes /tmp/now.nodes | head -30; return 1; }; echo "nothing is left of $1"; }
