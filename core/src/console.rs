@@ -1,6 +1,7 @@
 //! The hypervisor's console: the ring that `xl dmesg` reads, and input on its way to the control domain.
 
 use alloc::vec::Vec;
+use core::fmt::{self, Write};
 use ferroxen_sync::{Lock, rank};
 use xen_abi::Errno;
 
@@ -9,6 +10,77 @@ pub const INPUT_BYTES: u32 = 128;
 /// Pressed this often in a row, Ctrl-A switches input between the control domain and the hypervisor.
 const SWITCH_COUNT: u8 = 3;
 const SWITCH_KEY: u8 = 1;
+
+/// What stands before each line of the hypervisor's.
+const MARK: &str = "(XEN) ";
+/// The longest line that is handed out whole.
+const LINE: usize = 512;
+
+/// Hands a text out line by line, each with a mark before it: whole, so that lines of several CPUs do not mix, but for
+/// very long ones, which come in pieces.
+struct Lines<F: FnMut(&str)> {
+    out: F,
+    bytes: [u8; LINE],
+    len: usize,
+    /// Something of the line, if only its mark, was collected.
+    begun: bool,
+}
+
+/// Hands out `text`, which may be of several lines, as lines that each begin with `(XEN)` and end with a newline.
+pub fn lines(text: fmt::Arguments<'_>, out: impl FnMut(&str)) {
+    let mut lines = Lines { out, bytes: [0; LINE], len: 0, begun: false };
+    lines.begin();
+    // It never fails; a part of the text that does is left out.
+    let _ = lines.write_fmt(text);
+    if lines.begun {
+        lines.end();
+    }
+}
+
+impl<F: FnMut(&str)> Lines<F> {
+    fn begin(&mut self) {
+        self.begun = true;
+        self.push(MARK);
+    }
+    fn end(&mut self) {
+        self.push("\n");
+        self.hand_out();
+        self.begun = false;
+    }
+    fn hand_out(&mut self) {
+        if let Some(Ok(text)) = self.bytes.get(..self.len).map(str::from_utf8) {
+            (self.out)(text);
+        }
+        self.len = 0;
+    }
+    fn push(&mut self, text: &str) {
+        for char in text.chars() {
+            if self.len + char.len_utf8() > LINE {
+                self.hand_out();
+            }
+            let end = self.len + char.len_utf8();
+            if let Some(room) = self.bytes.get_mut(self.len..end) {
+                char.encode_utf8(room);
+                self.len = end;
+            }
+        }
+    }
+}
+
+impl<F: FnMut(&str)> Write for Lines<F> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for part in text.split_inclusive('\n') {
+            if !self.begun {
+                self.begin();
+            }
+            self.push(part.trim_end_matches('\n'));
+            if part.ends_with('\n') {
+                self.end();
+            }
+        }
+        Ok(())
+    }
+}
 
 /// Ring and input.
 #[derive(Default)]
@@ -183,6 +255,23 @@ mod tests {
         let mut buffer = [0; 8192];
         let (at, count) = console.read(from, &mut buffer);
         (at, String::from_utf8_lossy(&buffer[..count]).into_owned())
+    }
+
+    #[test]
+    fn every_line_of_a_text_has_its_mark_and_comes_whole() {
+        let collect = |text: fmt::Arguments<'_>| {
+            let mut all: Vec<alloc::string::String> = Vec::new();
+            lines(text, |line| all.push(line.into()));
+            all
+        };
+        assert_eq!(collect(format_args!("one {}", 1)), ["(XEN) one 1\n"]);
+        assert_eq!(collect(format_args!("")), ["(XEN) \n"]);
+        assert_eq!(collect(format_args!("a\n\n{}\n", "b\nc")), ["(XEN) a\n", "(XEN) \n", "(XEN) b\n", "(XEN) c\n"]);
+        // Longer than what is collected: in pieces, and nothing of it is lost.
+        let long = "é".repeat(700);
+        let pieces = collect(format_args!("{long}\nend"));
+        assert!(pieces.iter().all(|piece| piece.len() <= LINE));
+        assert_eq!(pieces.concat(), alloc::format!("(XEN) {long}\n(XEN) end\n"));
     }
 
     #[test]

@@ -92,32 +92,12 @@ pub fn panicking() -> bool {
     PANICKING.swap(true, Ordering::SeqCst)
 }
 
-/// Prints a line if its level passes the threshold.
+/// Prints a text of one or more lines if its level passes the threshold.
 pub fn log(level: LogLevel, text: fmt::Arguments<'_>) {
     if level as u8 <= THRESHOLD.load(Ordering::Relaxed) || PANICKING.load(Ordering::Relaxed) {
-        let mut buffer = Buffer { bytes: [0; 512], len: 0 };
-        let _ = writeln!(buffer, "(XEN) {text}");
-        let _ = Line.write_str(core::str::from_utf8(&buffer.bytes[..buffer.len]).unwrap_or("(XEN) ?\n"));
-    }
-}
-
-/// Collects a line, so that lines of several CPUs do not mix.
-struct Buffer {
-    bytes: [u8; 512],
-    len: usize,
-}
-impl Write for Buffer {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut end = text.len().min(self.bytes.len() - self.len);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        self.bytes[self.len..self.len + end].copy_from_slice(&text.as_bytes()[..end]);
-        self.len += end;
-        if self.len == self.bytes.len() {
-            self.bytes[self.len - 1] = b'\n';
-        }
-        Ok(())
+        ferroxen_core::console::lines(text, |line| {
+            let _ = Line.write_str(line);
+        });
     }
 }
 

@@ -43,6 +43,8 @@ pub const BOOTS: &[Boot] = &[
                 "'h' pressed",
                 "hypercall 1: ",
                 "v1: flags",
+                "event channels of d0 (FIFO):",
+                "ipi vcpu 1 priority",
                 "heap: ",
                 "nothing is both writable and executable",
                 "no debug key '?' (press 'h')",
