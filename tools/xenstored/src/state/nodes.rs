@@ -148,7 +148,7 @@ impl Edit<'_> {
         }
     }
 
-    fn changed(&mut self, path: &str, extra: Option<&Perms>) {
+    pub fn changed(&mut self, path: &str, extra: Option<&Perms>) {
         if self.events.is_none() {
             return;
         }

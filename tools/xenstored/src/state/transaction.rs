@@ -134,6 +134,12 @@ impl Transaction {
                 edit.copy_from(&self.tree, path, flags & WRITTEN == 0).map_err(CommitError::Refused)?;
             }
         }
+        // What was written and removed again is told as well: its ancestors may be new, and are not told.
+        for (path, flags) in &self.dirty {
+            if flags & WRITTEN != 0 && self.tree.get(path).is_none() && now.get(path).is_none() {
+                edit.changed(path, None);
+            }
+        }
         // A node that was removed and made again is one event to a watcher.
         let mut seen = std::collections::BTreeSet::new();
         events.reverse();
