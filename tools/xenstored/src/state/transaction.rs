@@ -134,9 +134,10 @@ impl Transaction {
                 edit.copy_from(&self.tree, path, flags & WRITTEN == 0).map_err(CommitError::Refused)?;
             }
         }
-        // What was written and removed again is told as well: its ancestors may be new, and are not told.
+        // A node that was made as an ancestor is told by what is below it, or by itself if all of that is gone again.
         for (path, flags) in &self.dirty {
-            if flags & WRITTEN != 0 && self.tree.get(path).is_none() && now.get(path).is_none() {
+            let bare = |tree: &Tree| tree.get(path).is_some_and(|node| node.children().iter().next().is_none());
+            if flags & (WRITTEN | PARENT) == PARENT && now.get(path).is_none() && bare(edit.tree) {
                 edit.changed(path, None);
             }
         }
