@@ -25,6 +25,7 @@ pub mod start;
 pub mod time;
 pub mod trap;
 pub mod user;
+pub mod xenstore;
 
 pub use hypercall::errno_name;
 pub use report::{Outcome, Report};

@@ -111,6 +111,14 @@ pub fn p2m(pfn: u64) -> u64 {
     unsafe { ((info.mfn_list + pfn * 8) as *const u64).read_volatile() }
 }
 
+/// Notes the machine frame of a pseudo-physical one; all ones: it has none.
+pub fn set_p2m(pfn: u64, mfn: u64) {
+    let info = start::info();
+    assert!(pfn < info.nr_pages);
+    // SAFETY: the list has `nr_pages` entries and is the guest's own.
+    unsafe { ((info.mfn_list + pfn * 8) as *mut u64).write_volatile(mfn) }
+}
+
 /// The pseudo-physical frame of a machine frame, by the hypervisor's table.
 pub fn m2p(mfn: u64) -> u64 {
     // SAFETY: the table covers all of the machine's frames, and the frame is this guest's own.

@@ -199,6 +199,7 @@ pub const OPERATIONS: &[Operation] = &[
     operation("create-cold", Tools).at_most(1.0),
     operation("create-warm", Tools).at_most(0.5),
     operation("create-unpacked", Tools).at_most(0.5),
+    operation("create-unpacked-hvc0", Tools),
     operation("domain-create", Tools),
     operation("domain-destroy", Tools),
     operation("list", Tools).at_most(0.5),

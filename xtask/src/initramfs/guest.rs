@@ -32,6 +32,11 @@ const CONFIGS: &[(&str, &str)] = &[
          memory = 32\non_poweroff = \"destroy\"\n",
     ),
     (
+        "balloon.cfg",
+        "# A test guest that has as much memory as `memory/target` says.\nname = \"balloon\"\nkernel = \"/guests/balloon\"\n\
+         memory = 128\non_poweroff = \"destroy\"\n",
+    ),
+    (
         "ramdisk.cfg",
         "# Debian's kernel with a ramdisk.\nname = \"ramdisk\"\nkernel = \"/guests/vmlinuz\"\n\
          ramdisk = \"/guests/ramdisk.img\"\nmemory = 160\nvcpus = 1\nextra = \"console=hvc0 quiet fx.name=ramdisk\"\n",
@@ -70,11 +75,12 @@ const WORDS: &str = include_str!("../test/scripts/words.sh");
 /// The files of `/guests` for `kernel`: `(path in dom0, file)`. With `bench` also an unpacked kernel, and the ramdisk of a
 /// guest that measures.
 pub fn files(paths: &Paths, kernel: &Kernel, bench: bool) -> Result<Vec<(String, PathBuf)>> {
-    let hello = build::bare_metal(paths, &["guest-hello"])?.join("guest-hello");
+    let small = build::bare_metal(paths, &["guest-hello", "guest-balloon"])?;
     let mut files = vec![
         ("guests/vmlinuz".to_owned(), kernel.image.clone()),
         ("guests/ramdisk.img".to_owned(), ramdisk(paths, kernel, None)?),
-        ("guests/hello".to_owned(), hello),
+        ("guests/hello".to_owned(), small.join("guest-hello")),
+        ("guests/balloon".to_owned(), small.join("guest-balloon")),
     ];
     if bench {
         let programs = crate::fxbench::build(paths)?;

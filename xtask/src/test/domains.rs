@@ -108,7 +108,14 @@ pub const BOOTS: &[Boot] = &[
     guests(
         "a_guest_gives_memory_back_and_everybody_agrees_how_much",
         script!("memory.sh"),
-        Expect::Output(&["192 MiB everywhere", "128 MiB everywhere", "192 MiB everywhere", "all well"]),
+        Expect::Output(&[
+            "192 MiB everywhere",
+            "128 MiB everywhere",
+            "192 MiB everywhere",
+            "the small guest: 64",
+            "the small guest: 128",
+            "all well",
+        ]),
         600,
     ),
 ];

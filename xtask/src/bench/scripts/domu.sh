@@ -1,6 +1,6 @@
 # In dom0: a Debian guest with a disk and a network card measures itself, then is measured from here.
 # TOOLS is whose tools these are, IN_GUEST what the guest shall measure, FROM_DOM0 what dom0 shall.
-fail() { echo "bench: $*"; xl list; grep -v '^domU' /tmp/guest.log | tail -20; exit 1; }
+fail() { echo "bench: $*"; xl list; tail -20 /tmp/guest.log; ls -l /tmp/guest.log "$tty"; exit 1; }
 modprobe -q bridge; modprobe -q loop; modprobe -q af_packet
 ip link add xenbr0 type bridge; ip addr add 192.168.77.1/24 dev xenbr0; ip link set xenbr0 up
 dd if=/dev/zero of=/tmp/disk.img bs=1M count=32 2>/dev/null
