@@ -1,9 +1,10 @@
 //! Making a domain, from its configuration to its first instruction.
 
 use crate::host::kernel_cache;
+use crate::work::Work;
 use crate::{Domain, DomainConfig, Error, Host, Result, paths};
 use std::time::Duration;
-use xenctl::{CpuSet, CreateDomain, Hypercalls};
+use xenctl::{CpuSet, CreateDomain, DomainInfo, Hypercalls};
 use xenstore::{Access as _, Perm, Permission};
 
 /// Memory beside the domain's own: its first tables, its vcpus, its grant table, in KiB.
@@ -27,11 +28,21 @@ impl<H: Hypercalls> Host<H> {
         self.name_is_free(&config.name)?;
         let mut config = config.clone();
         let uuid = *config.uuid.get_or_insert_with(crate::uuid::random);
+        if let Some(other) = self.xen.domains()?.into_iter().find(|info| info.uuid == uuid) {
+            let (uuid, domid) = (crate::uuid::format(&uuid), other.domid);
+            return Err(Error::Invalid(format!("uuid {uuid}: domain {domid} has it; choose another, or none")));
+        }
         for vif in &mut config.vifs {
             vif.mac.get_or_insert_with(crate::uuid::random_mac);
         }
-        self.check_devices(&config)?;
+        let note = self.begin(&uuid, &Work::Create)?;
+        self.create_under(note, &config, options)
+    }
+
+    /// Makes a domain that does not run yet. If a step fails, what was made is taken back.
+    pub(crate) fn make(&mut self, config: &DomainConfig, options: Options) -> Result<DomainInfo> {
         // Everything that can fail without a domain comes before there is one.
+        self.check_devices(config)?;
         (self.progress)("reading the kernel");
         let cache = (!options.no_cache).then(kernel_cache);
         let kernel = dombuild::kernel(&config.kernel, cache.as_ref())?;
@@ -50,26 +61,18 @@ impl<H: Hypercalls> Host<H> {
             return Err(Error::NoMemory { wanted, free });
         }
         let domid = self.xen.create_domain(&CreateDomain {
-            uuid,
+            uuid: config.uuid.unwrap_or_default(),
             max_vcpus: config.max_vcpus,
             max_event_channels: config.max_event_channels,
             max_grant_frames: config.max_grant_frames,
             max_maptrack_frames: config.max_maptrack_frames,
         })?;
-        let made = self.fill(domid, &config, &kernel, ramdisk.as_deref());
-        match made {
-            Ok(()) => {}
-            Err(error) => {
-                // The first failure is what is told.
-                let _ = self.destroy(domid);
-                return Err(error);
-            }
-        }
-        if !options.paused {
-            self.xen.unpause_domain(domid)?;
-        }
-        let info = self.xen.domain_info(domid)?.ok_or_else(|| Error::NoDomain(domid.to_string()))?;
-        Ok(Domain { info, name: config.name })
+        let made = self.fill(domid, config, &kernel, ramdisk.as_deref());
+        let found = made.and_then(|()| self.xen.domain_info(domid).map_err(Error::from));
+        found.and_then(|info| info.ok_or_else(|| Error::NoDomain(domid.to_string()))).inspect_err(|_| {
+            // The first failure is what is told.
+            let _ = self.take_away(domid);
+        })
     }
 
     fn fill(

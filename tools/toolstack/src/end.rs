@@ -18,6 +18,14 @@ impl<H: Hypercalls> Host<H> {
         if domid == 0 {
             return Err(Error::Invalid("domain 0 cannot be destroyed: shut the machine down".to_owned()));
         }
+        match self.xen.domain_info(domid)? {
+            Some(info) => self.destroy_noted(&info),
+            None => self.take_away(domid),
+        }
+    }
+
+    /// The same without a note of it.
+    pub(crate) fn take_away(&mut self, domid: u16) -> Result<()> {
         let info = self.xen.domain_info(domid)?;
         // It must not reconnect what is being taken away. One that is dying already cannot be paused and need not.
         if info.is_some_and(|info| !info.dying()) {

@@ -9,6 +9,9 @@ use xenstore::{Access as _, Xenstore};
 /// Where the configurations of running domains are.
 const RUN_DIR: &str = "/run/ferroxen/domains";
 
+/// Where the notes of work that is under way are.
+const WORK_DIR: &str = "/run/ferroxen/work";
+
 /// The machine.
 pub struct Host<H: Hypercalls = Privcmd> {
     /// The hypervisor.
@@ -17,6 +20,8 @@ pub struct Host<H: Hypercalls = Privcmd> {
     pub xs: Xenstore,
     /// Where the configurations of running domains are.
     pub run_dir: PathBuf,
+    /// Where the notes of work that is under way are.
+    pub work_dir: PathBuf,
     /// Said before a step that may take more than a second.
     pub progress: fn(&str),
 }
@@ -85,7 +90,7 @@ impl Host<Privcmd> {
 impl<H: Hypercalls> Host<H> {
     /// Over a hypervisor and a store.
     pub fn over(xen: Xen<H>, xs: Xenstore) -> Self {
-        Host { xen, xs, run_dir: RUN_DIR.into(), progress: |_| {} }
+        Host { xen, xs, run_dir: RUN_DIR.into(), work_dir: WORK_DIR.into(), progress: |_| {} }
     }
 
     /// A domain's name; the control domain has one without a store.

@@ -1,8 +1,8 @@
 //! Domains as an administrator sees them. The hypervisor keeps them, xenstore names them and connects their devices; what
 //! only we know (the configuration) is in [`Host::run_dir`].
 //!
-//! Every operation can be stopped at any step (a kill, a crash): what it leaves is found by [`destroy`](Host::destroy), by
-//! number or name, and a second try works.
+//! Every operation can be stopped at any step (a kill, a crash): what it leaves is finished or taken back by
+//! [`recover`](Host::recover), with which the next command begins, and a second try works.
 #![forbid(unsafe_code)]
 
 pub mod config;
@@ -14,6 +14,7 @@ mod host;
 mod life;
 mod paths;
 pub mod uuid;
+mod work;
 
 pub use config::{Action, Disk, DomainConfig, Vif};
 pub use create::Options;
@@ -21,3 +22,4 @@ pub use device::{BlockInfo, VifInfo};
 pub use error::{Error, Kind, Result};
 pub use host::{Domain, Host};
 pub use life::{Control, Ended};
+pub use work::Recovered;

@@ -189,8 +189,8 @@ impl<H: Hypercalls> Host<H> {
                 Ok(Some(Ended::Destroyed))
             }
             Action::Restart => {
-                self.destroy(domid)?;
-                Ok(Some(Ended::Restarted(self.create(&config, Options::default())?.info.domid)))
+                let config = crate::DomainConfig { uuid: Some(info.uuid), ..config };
+                Ok(Some(Ended::Restarted(self.restart(domid, &config)?.info.domid)))
             }
             Action::RenameRestart => {
                 self.rename(domid, &info.uuid, &format!("{}-{domid}", config.name))?;
