@@ -3,7 +3,7 @@
 use crate::device::RmIfThere as _;
 use crate::{Error, Host, Result, paths};
 use std::time::{Duration, Instant};
-use xenctl::Hypercalls;
+use xenctl::{Errno, Hypercalls};
 
 /// How long frames that backends still map may keep a dead domain.
 const BURIAL: Duration = Duration::from_secs(10);
@@ -29,7 +29,7 @@ impl<H: Hypercalls> Host<H> {
         let info = self.xen.domain_info(domid)?;
         // It must not reconnect what is being taken away. One that is dying already cannot be paused and need not.
         if info.is_some_and(|info| !info.dying()) {
-            self.xen.pause_domain(domid)?;
+            unless_gone(self.xen.pause_domain(domid))?;
         }
         let mut failed = None;
         for kind in ["vbd", "vif"] {
@@ -53,7 +53,7 @@ impl<H: Hypercalls> Host<H> {
         })?;
         self.forget_config(domid);
         if info.is_some() {
-            self.xen.destroy_domain(domid)?;
+            unless_gone(self.xen.destroy_domain(domid))?;
         }
         let deadline = Instant::now() + BURIAL;
         while self.xen.domain_info(domid)?.is_some() {
@@ -65,5 +65,13 @@ impl<H: Hypercalls> Host<H> {
             std::thread::sleep(Duration::from_millis(20));
         }
         failed.map_or(Ok(()), Err)
+    }
+}
+
+/// Somebody else may end the domain at the same moment.
+fn unless_gone(result: xenctl::Result<()>) -> xenctl::Result<()> {
+    match result {
+        Err(error) if error.errno == Errno::ESRCH => Ok(()),
+        result => result,
     }
 }
