@@ -316,7 +316,7 @@ impl World {
                             GnttabCopyPtr { u: at.into(), domid, offset, ..Default::default() }
                         } else {
                             GnttabCopyPtr {
-                                u: world.some_frame(script, dom).0,
+                                u: world.granted_frame(script, dom).0,
                                 domid: OWN,
                                 offset,
                                 ..Default::default()
@@ -519,6 +519,18 @@ impl World {
             }
         }
         found
+    }
+
+    /// A frame to grant or to copy; in a tidy world no grant table itself. Who copies into one changes the grants by which
+    /// the next copies of the same list are let in, unless these share an end with the last (as with Xen): that depends on
+    /// where the list was interrupted.
+    pub(super) fn granted_frame(&self, script: &mut Script<'_>, dom: u16) -> Mfn {
+        let mfn = self.some_frame(script, dom);
+        let is_table = |id: &u16| {
+            let (entries, states) = self.dom(*id).grants.audit_frames();
+            entries.contains(&mfn) || states.contains(&mfn)
+        };
+        if self.tidy && self.ids().iter().any(is_table) { Mfn(0) } else { mfn }
     }
 
     /// The frames that a domain can write grant entries to: its shared frames.

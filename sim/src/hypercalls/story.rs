@@ -387,7 +387,7 @@ impl World {
         let version = self.dom(dom).grants.size().0;
         for _ in 0..=script.below(4) {
             let at = script.below(12);
-            let (to, frame) = (script.pick(&self.ids()), self.some_frame(script, dom));
+            let (to, frame) = (script.pick(&self.ids()), self.granted_frame(script, dom));
             let flags = script.pick(&[
                 GTF_permit_access,
                 GTF_permit_access,

@@ -24,7 +24,12 @@ pub struct Host<H: Hypercalls = Privcmd> {
     pub work_dir: PathBuf,
     /// Said before a step that may take more than a second.
     pub progress: fn(&str),
+    /// Sees to it that somebody attends to a domain (by UUID) that is about to run.
+    pub attend: Attend,
 }
+
+/// See [`Host::attend`].
+pub type Attend = Box<dyn Fn(&[u8; 16]) -> Result<()>>;
 
 /// A domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +95,8 @@ impl Host<Privcmd> {
 impl<H: Hypercalls> Host<H> {
     /// Over a hypervisor and a store.
     pub fn over(xen: Xen<H>, xs: Xenstore) -> Self {
-        Host { xen, xs, run_dir: RUN_DIR.into(), work_dir: WORK_DIR.into(), progress: |_| {} }
+        let (run_dir, work_dir) = (RUN_DIR.into(), WORK_DIR.into());
+        Host { xen, xs, run_dir, work_dir, progress: |_| {}, attend: Box::new(|_| Ok(())) }
     }
 
     /// A domain's name; the control domain has one without a store.

@@ -20,6 +20,6 @@ pub use config::{Action, Disk, DomainConfig, Vif};
 pub use create::Options;
 pub use device::{BlockInfo, VifInfo};
 pub use error::{Error, Kind, Result};
-pub use host::{Domain, Host};
+pub use host::{Attend, Domain, Host};
 pub use life::{Control, Ended};
-pub use work::Recovered;
+pub use work::{Attendance, Recovered};

@@ -82,12 +82,23 @@ impl Note {
     }
 }
 
+/// The right to attend to a domain: one process has it, until it ends.
+#[must_use]
+pub struct Attendance(Note);
+
+impl Attendance {
+    /// The domain is gone.
+    pub fn over(self) {
+        self.0.done();
+    }
+}
+
 /// Leftover work that was finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recovered {
     /// What was left of a domain's creation or end is gone.
     Gone([u8; 16]),
-    /// The domain is there, as it was wanted; nobody attends to it yet.
+    /// The domain is there, as it was wanted.
     There(u16),
     /// It could not be finished.
     Failed([u8; 16], String),
@@ -105,6 +116,19 @@ impl<H: Hypercalls> Host<H> {
             let domain = uuid::format(domain);
             Error::Failed(format!("domain {domain}: another command is at work on it; wait until it has ended"))
         })
+    }
+
+    /// Lets this process attend to a domain. `None`: another one does.
+    ///
+    /// # Errors
+    /// The file that stands for it cannot be had.
+    pub fn attendance(&self, domain: &[u8; 16]) -> Result<Option<Attendance>> {
+        let dir = self.work_dir.join("attended");
+        let lock = || {
+            fs::create_dir_all(&dir)?;
+            Note::lock(dir.join(uuid::format(domain)), File::options().create(true).read(true).write(true))
+        };
+        Ok(lock().map_err(Error::io(format!("cannot write to {}", dir.display())))?.map(Attendance))
     }
 
     /// Destroys a domain, noted.
@@ -131,6 +155,8 @@ impl<H: Hypercalls> Host<H> {
     }
 
     fn start(&mut self, info: DomainInfo, paused: bool) -> Result<DomainInfo> {
+        // Before it runs, and while it is noted: it does not end unseen.
+        (self.attend)(&info.uuid)?;
         if !paused {
             self.xen.unpause_domain(info.domid)?;
         }

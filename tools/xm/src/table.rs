@@ -269,8 +269,11 @@ pub const TABLE: &[Entry] = &[
         ..entry(
             "attend",
             "Wait for a domain's end and do what its configuration says",
-            &[Param::One("domid", "Its number")],
-            commands::system::attend,
+            &[
+                Param::Flag('S', "supervised", "This process is started again by the one above it"),
+                Param::One("uuid", "Its UUID"),
+            ],
+            commands::attend::attend,
         )
     },
     Entry {

@@ -13,6 +13,7 @@ const SURVIVE: Expect = Expect::Output(&[
     "xenstored was killed",
     "devices come and go after it",
     "xenconsoled was killed",
+    "those who attend to the guests were killed",
     "all tools were restarted",
     "nothing is left of the guests",
     "all well",

@@ -1,10 +1,9 @@
 //! `xm create`.
 
-use super::{console, host};
+use super::{console, working_host};
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::table::Args;
-use std::process::{Command, Stdio};
 use toolstack::{DomainConfig, Options, config};
 
 /// Reads the configuration that the arguments name; warnings are told.
@@ -49,17 +48,17 @@ pub fn create(args: &Args<'_>) -> Outcome {
     if args.flag("dry-run") {
         return show(&config);
     }
-    let mut host = host()?;
+    let mut host = working_host()?;
     if !args.flag("quiet") && rustix::termios::isatty(rustix::stdio::stderr()) {
         host.progress = |step| eprintln!("{step} …");
+    }
+    if args.flag("no-wait") {
+        host.attend = Box::new(|_| Ok(()));
     }
     let connect = args.flag("console");
     let options = Options { paused: args.flag("paused") || connect, no_cache: args.flag("no-cache") };
     let domain = host.create(&config, options)?;
     let domid = domain.info.domid;
-    if !args.flag("no-wait") {
-        attend(domid)?;
-    }
     if args.flag("json") {
         output::json(&serde_json::json!({ "domid": domid, "name": domain.name }));
     }
@@ -72,23 +71,4 @@ pub fn create(args: &Args<'_>) -> Outcome {
 fn show(config: &DomainConfig) -> Outcome {
     output::json(&serde_json::to_value(config).unwrap_or_default());
     Ok(())
-}
-
-/// Starts the process that does what the configuration says when the domain ends.
-fn attend(domid: u16) -> Outcome {
-    let program = std::env::current_exe().map_err(|error| Failure::failed(format!("this program: {error}")))?;
-    let log = std::fs::create_dir_all("/var/log/xen")
-        .and_then(|()| std::fs::File::options().create(true).append(true).open("/var/log/xen/xm.log"));
-    let (out, err) = match log.and_then(|log| Ok((log.try_clone()?, log))) {
-        Ok((out, err)) => (Stdio::from(out), Stdio::from(err)),
-        Err(_) => (Stdio::null(), Stdio::null()),
-    };
-    Command::new(program)
-        .args(["attend", &domid.to_string()])
-        .stdin(Stdio::null())
-        .stdout(out)
-        .stderr(err)
-        .spawn()
-        .map(drop)
-        .map_err(|error| Failure::failed(format!("domain {domid}: nobody will see it end: {error}")))
 }

@@ -1,13 +1,13 @@
 //! Ending, stopping, renaming domains.
 
-use super::{each, host};
+use super::{each, host, working_host};
 use crate::failure::{Failure, Outcome};
 use crate::table::Args;
 use std::time::Duration;
 use toolstack::{Control, Host};
 
 pub fn destroy(args: &Args<'_>) -> Outcome {
-    let mut host = host()?;
+    let mut host = working_host()?;
     each(&mut host, &args.rest("domain"), |host, domain| Ok(host.destroy(domain.info.domid)?))
 }
 

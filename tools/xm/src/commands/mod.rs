@@ -1,5 +1,6 @@
 //! What the commands do.
 
+pub mod attend;
 pub mod console;
 pub mod counts;
 pub mod create;
@@ -12,11 +13,35 @@ pub mod system;
 pub mod vcpu;
 
 use crate::failure::Failure;
-use toolstack::{Domain, Host};
+use toolstack::{Domain, Host, Recovered, uuid};
 
 /// The machine.
 pub(crate) fn host() -> Result<Host, Failure> {
     Ok(Host::open()?)
+}
+
+/// The machine, for who makes or destroys domains: what killed commands left undone is finished first.
+pub(crate) fn working_host() -> Result<Host, Failure> {
+    let mut host = host()?;
+    host.attend = Box::new(attend::start);
+    recover(&mut host)?;
+    Ok(host)
+}
+
+/// Finishes what killed commands left undone, and tells of it.
+pub(crate) fn recover(host: &mut Host) -> toolstack::Result<()> {
+    for found in host.recover()? {
+        match found {
+            Recovered::Gone(uuid) => {
+                eprintln!("domain {}: what a killed command left of it was taken away", uuid::format(&uuid));
+            }
+            Recovered::There(domid) => eprintln!("domain {domid}: a killed command had not finished it; it is complete"),
+            Recovered::Failed(uuid, why) => {
+                eprintln!("warning: domain {}: a killed command left it unfinished: {why}", uuid::format(&uuid));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The domains that are named, or all.

@@ -1,40 +1,13 @@
-//! What is not for people: starting the control domain, attending a domain, what packagers need.
+//! What is not for people: starting the control domain, what packagers need.
 
 use super::host;
 use crate::failure::{Failure, Outcome};
 use crate::output::text;
 use crate::table::{self, Args};
 use clap_complete::Shell;
-use toolstack::{Ended, Host};
 
 pub fn init_dom0(_: &Args<'_>) -> Outcome {
     Ok(host()?.introduce_control_domain()?)
-}
-
-/// The process behind every domain: it outlives the command that made it.
-pub fn attend(args: &Args<'_>) -> Outcome {
-    let word = args.one("domid");
-    let mut domid: u16 = word.parse().map_err(|_| Failure::usage(format!("{word}: a domain's number is expected")))?;
-    // Without a session of its own it would end with the terminal.
-    let _ = rustix::process::setsid();
-    loop {
-        match Host::open().and_then(|mut host| host.attend(domid)) {
-            Ok(Some(Ended::Restarted(next))) => {
-                eprintln!("domain {domid}: it is back as domain {next}");
-                domid = next;
-            }
-            Ok(ended) => {
-                eprintln!("domain {domid}: {ended:?}");
-                return Ok(());
-            }
-            // The store may be starting again.
-            Err(error) if error.kind() == toolstack::Kind::Down => {
-                eprintln!("domain {domid}: {error}");
-                std::thread::sleep(std::time::Duration::from_secs(1));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
 }
 
 pub fn completion(args: &Args<'_>) -> Outcome {

@@ -98,6 +98,15 @@ echo q | timeout 20 xm console disk >/tmp/console 2>&1
 for n in $(seq $KILLS); do grep -q "^line $n" $(log disk) || { tail -c 3000 $(log disk) | cat -v; ok false "line $n is not in the log"; }; done
 echo "xenconsoled was killed $KILLS times"
 
+# Who waits for the guests' ends.
+attend() { ps | awk '/xm attend.*--supervised/ && !/awk/ {print $1}'; }
+both_attended() { [ $(attend | wc -l) = 2 ] && [ "$(attend)" != "$before_kill" ]; }
+for kill in $(seq 3); do
+	before_kill=$(attend); kill -9 $before_kill
+	ok until_ok 100 both_attended
+done
+echo "those who attend to the guests were killed"
+
 for n in $(seq $RESTARTS); do
 	ok until_ok 200 [ -s /run/xenconsoled.pid ]
 	kill $(cat /run/xenconsoled.pid); kill $(cat /run/xenstored.pid)
