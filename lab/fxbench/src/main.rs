@@ -5,12 +5,13 @@
 //!
 //! `fxbench` runs all that this machine has what they need for, `fxbench NAME...` some; `--batches N` changes the number
 //! of batches. `--disk`, `--host`, `--peer` and `--store` name what else is measured; `fxbench serve` and `fxbench peer`
-//! are the other side of these, `fxbench take` and `fxbench carry` a stream with checksums, `fxbench time` and `fxbench until` measure whole commands.
+//! are the other side of these, `fxbench take` and `fxbench carry` a stream with checksums, `fxbench fill` and `fxbench verify` a disk, `fxbench time` and `fxbench until` measure whole commands.
 
 use std::ffi::{CStr, CString};
 use std::process::ExitCode;
 use std::{env, ptr};
 
+mod blocks;
 mod carry;
 mod command;
 mod disk;
@@ -102,6 +103,7 @@ const USAGE: &str = "usage: fxbench [--batches N] [--prefix TEXT] [--disk DEVICE
     [--peer DOMID:GREF:PORT] [--store DEVICE] [NAME...]
        fxbench serve PORT | peer DOMID
        fxbench take PORT | carry ADDRESS:PORT MIB
+       fxbench fill|verify DEVICE MIB [direct]
        fxbench time|until NAME [OPTIONS] -- COMMAND...";
 
 /// What the command line says.
@@ -156,6 +158,11 @@ fn main() -> ExitCode {
         && let Ok(mib) = mib.parse()
     {
         return carry::carry(host, mib);
+    }
+    if let [verb @ ("fill" | "verify"), device, mib, how @ ..] = args.iter().map(String::as_str).collect::<Vec<_>>().as_slice()
+        && let (Ok(mib), [] | ["direct"]) = (mib.parse(), how)
+    {
+        return blocks::main(verb, device, mib, !how.is_empty());
     }
     match Told::parse(args.into_iter()) {
         Some(told) => measure(told),
