@@ -42,6 +42,11 @@ impl Mutant {
         (!self.test.starts_with("--")).then_some(named("loom ").or_else(|| named("bin ")).unwrap_or(&self.test))
     }
 
+    /// The folder of the file's package.
+    pub fn folder(&self) -> &str {
+        self.file.split_once("/src/").map_or("", |(folder, _)| folder)
+    }
+
     /// Whether its test is one of loom's models, for which the package is built differently.
     pub fn is_model(&self) -> bool {
         self.test.starts_with("loom ")
@@ -158,6 +163,12 @@ mod tests {
         assert_eq!(read.len(), 1);
         assert_eq!(read[0].find, "flush(\"all\");");
         assert_eq!((read[0].target(), read[0].filter()), (vec!["--lib"], Some("a::tests::it_is_flushed")));
+    }
+
+    #[test]
+    fn a_mutants_folder_is_its_packages() {
+        let at = |file: &str| read(&ENTRY.replace("core/src/a.rs", file)).unwrap()[0].folder().to_owned();
+        assert_eq!((at("core/src/a/b.rs"), at("tools/xm/src/c.rs")), ("core".to_owned(), "tools/xm".to_owned()));
     }
 
     #[test]

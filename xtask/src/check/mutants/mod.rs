@@ -146,7 +146,9 @@ impl Bench<'_> {
             let stderr = String::from_utf8_lossy(&out.stderr).trim().to_owned();
             bail!("it does not build: {}", error.unwrap_or(stderr));
         }
-        let program = messages().filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back();
+        // An integration test's package has programs, too, which are built with it.
+        let tests = messages().filter(|message| message["profile"]["test"] == true);
+        let program = tests.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back();
         program.context("cargo built no test program")
     }
 
@@ -161,7 +163,7 @@ impl Bench<'_> {
             cmd.args(["--exact", test]);
         }
         // Integration tests expect their package's folder.
-        let folder = self.tree.root().join(mutant.file.split('/').next().unwrap_or_default());
+        let folder = self.tree.root().join(mutant.folder());
         cmd.current_dir(folder).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let mut child = cmd.spawn().with_context(|| format!("cannot start {}", program.display()))?;
         Ok(match wait(&mut child, limit)? {
