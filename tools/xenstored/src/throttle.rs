@@ -166,6 +166,20 @@ mod tests {
     }
 
     #[test]
+    fn who_was_quiet_for_long_gets_a_burst_and_no_more() {
+        let mut t = Throttle::new(Limits { rate: 100.0, burst: 10.0, ..Limits::default() });
+        t.spent(5, 1, ms(0));
+        let now = ms(60_000);
+        let mut taken = 0;
+        while t.wait(5, now).is_none() {
+            t.spent(5, 1, now);
+            taken += 1;
+            assert!(taken < 100);
+        }
+        assert!((10..=11).contains(&taken), "{taken}");
+    }
+
+    #[test]
     fn a_domain_that_makes_transactions_fail_is_held_back() {
         let mut t = Throttle::default();
         for _ in 0..5 {
