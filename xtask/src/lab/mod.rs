@@ -3,6 +3,8 @@
 mod host;
 mod replay;
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use ferroxen_lab::run::{self, Options};
@@ -10,6 +12,7 @@ use ferroxen_lab::scenarios::ALL;
 
 use self::host::LabHost;
 use crate::paths::Paths;
+use crate::test::Tally;
 use crate::ui;
 
 /// What `./x lab` is told.
@@ -56,6 +59,28 @@ pub fn main(paths: &Paths, args: &LabArgs) -> Result<i32> {
         Task::List => list(&host),
         Task::Replay(args) => replay::main(&host, args),
     }
+}
+
+/// The one scenario of a quick `./x test`.
+const QUICK: &str = "a_reboot_resets_the_machine";
+
+/// Scenarios as tests: all of them if `full`.
+pub fn test(paths: &Paths, full: bool, tally: &mut Tally) -> Result<()> {
+    use ferroxen_lab::host::Host;
+    let host = LabHost::new(paths);
+    let options = Options { filter: (!full).then(|| QUICK.to_owned()), full, ..Options::default() };
+    let chosen = run::choose(ALL, &options, &host.runs())?;
+    ui::step(format!("{} scenarios", chosen.len()));
+    let (folder, records) = run::run(&host, &chosen, &options)?;
+    for record in records {
+        let kept = folder.join(&record.folder);
+        let result = match record.why {
+            Some(why) if !record.passed => Err(format!("  {why}\n  see {}", kept.display())),
+            _ => Ok(()),
+        };
+        tally.one(&format!("lab::{}", record.scenario), result, Duration::from_secs_f64(record.seconds));
+    }
+    Ok(())
 }
 
 fn scenarios(host: &LabHost<'_>, args: &RunArgs) -> Result<i32> {
