@@ -258,13 +258,13 @@ impl<H: Hypercalls> Xen<H> {
         arg.decode().ok_or(failed(Errno::EINVAL))
     }
 
-    /// Sends it an NMI.
+    /// Pulls a trigger of a vcpu (`XEN_DOMCTL_SENDTRIGGER_*`). For PV domains there is the NMI alone.
     ///
     /// # Errors
-    /// The hypervisor's.
-    pub fn send_nmi(&self, domid: u16, vcpu: u32) -> Result<()> {
-        let arg = XenDomctlSendtrigger { trigger: XEN_DOMCTL_SENDTRIGGER_NMI, vcpu };
-        self.domctl("send it an NMI", domid, XEN_DOMCTL_sendtrigger, &arg).map(drop)
+    /// `ENOSYS`: no such trigger; the hypervisor's.
+    pub fn send_trigger(&self, domid: u16, trigger: u32, vcpu: u32) -> Result<()> {
+        let arg = XenDomctlSendtrigger { trigger, vcpu };
+        self.domctl("pull its trigger", domid, XEN_DOMCTL_sendtrigger, &arg).map(drop)
     }
 }
 

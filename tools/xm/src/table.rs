@@ -156,6 +156,8 @@ pub const TABLE: &[Entry] = &[
         &[DOMAIN, Param::One("name", "The new name")],
         commands::life::rename,
     ),
+    entry("vm-list", "List domains with their UUIDs", &[JSON], commands::list::vm_list),
+    entry("claims", "List domains with the memory that is claimed for them", &[JSON], commands::list::claims),
     entry("domid", "A domain's number", &[DOMAIN], commands::list::domid),
     entry("domname", "A domain's name", &[DOMAIN], commands::list::domname),
     entry(
@@ -163,6 +165,26 @@ pub const TABLE: &[Entry] = &[
         "How long domains have been running",
         &[Param::Flag('s', "short", "Shorter"), JSON, Param::Rest("domain", "Only these")],
         commands::list::uptime,
+    ),
+    entry(
+        "config-update",
+        "Give a domain another configuration, for its next start",
+        &[
+            DOMAIN,
+            Param::Value("defconfig", "FILE", "The configuration (as the second argument)"),
+            Param::Rest("config", "Configuration file, then key=value settings that override it"),
+        ],
+        commands::life::config_update,
+    ),
+    entry(
+        "trigger",
+        "Pull a trigger of a vcpu",
+        &[
+            DOMAIN,
+            Param::One("trigger", "nmi, reset, init, power or sleep (a PV domain has nmi alone)"),
+            Param::Maybe("vcpu", "Which (0)"),
+        ],
+        commands::life::trigger,
     ),
     entry(
         "sysrq",
@@ -176,15 +198,13 @@ pub const TABLE: &[Entry] = &[
         &[Param::Flag('n', "numa", "Nodes and CPUs, too"), JSON],
         commands::info::info,
     ),
-    Entry {
-        aliases: &["log"],
-        ..entry(
-            "dmesg",
-            "The hypervisor's console",
-            &[Param::Flag('c', "clear", "Clear it after reading")],
-            commands::info::dmesg,
-        )
-    },
+    entry(
+        "dmesg",
+        "The hypervisor's console",
+        &[Param::Flag('c', "clear", "Clear it after reading")],
+        commands::info::dmesg,
+    ),
+    entry("log", "What these tools noted", &[], commands::system::log),
     entry(
         "debug-keys",
         "Send keys to the hypervisor's console",

@@ -7,7 +7,7 @@ use crate::table::Args;
 use toolstack::{DomainConfig, Options, config};
 
 /// Reads the configuration that the arguments name; warnings are told.
-fn read(args: &Args<'_>) -> Result<DomainConfig, Failure> {
+pub(super) fn read(args: &Args<'_>) -> Result<DomainConfig, Failure> {
     let mut rest = args.rest("config").into_iter().peekable();
     let file = match args.get("defconfig") {
         Some(file) => Some(file.to_owned()),

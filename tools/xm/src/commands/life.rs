@@ -37,6 +37,42 @@ pub fn sysrq(args: &Args<'_>) -> Outcome {
     Ok(host.sysrq(domain.info.domid, letter)?)
 }
 
+/// The words of `trigger`, as xl has them, in the order of `XEN_DOMCTL_SENDTRIGGER_*`.
+const TRIGGERS: [&str; 5] = ["nmi", "reset", "init", "power", "sleep"];
+
+pub fn trigger(args: &Args<'_>) -> Outcome {
+    let word = args.one("trigger");
+    let Some(number) = (0..).zip(TRIGGERS).find_map(|(number, known)| (known == word).then_some(number)) else {
+        return Err(Failure::usage(format!("{word}: one of {} is expected", TRIGGERS.join(", "))));
+    };
+    let vcpu = args.get("vcpu").unwrap_or("0");
+    let vcpu: u32 = vcpu.parse().map_err(|_| Failure::usage(format!("{vcpu}: a vcpu's number is expected")))?;
+    let mut host = host()?;
+    let domain = host.find(args.one("domain"))?;
+    Ok(host.xen.send_trigger(domain.info.domid, number, vcpu)?)
+}
+
+/// A new configuration for the domain's next start (`reboot`, `on_*=restart`).
+pub fn config_update(args: &Args<'_>) -> Outcome {
+    let mut host = host()?;
+    let domain = host.find(args.one("domain"))?;
+    let domid = domain.info.domid;
+    let Some(old) = host.config_of(domid) else {
+        return Err(Failure::failed(format!("domain {}: it was not made by these tools", domain.name)));
+    };
+    let mut config = super::create::read(args)?;
+    if config.name != domain.name {
+        let (new, name) = (&config.name, &domain.name);
+        return Err(Failure::usage(format!("name \"{new}\": it is domain {name}'s configuration; `xm rename` renames")));
+    }
+    config.uuid = Some(domain.info.uuid);
+    // A card that is still there keeps its address.
+    for (vif, before) in config.vifs.iter_mut().zip(&old.vifs) {
+        vif.mac = vif.mac.take().or_else(|| before.mac.clone());
+    }
+    Ok(host.save_config(domid, &config)?)
+}
+
 pub fn shutdown(args: &Args<'_>) -> Outcome {
     ask(args, Control::PowerOff)
 }

@@ -70,6 +70,42 @@ pub fn list(args: &Args<'_>) -> Outcome {
     Ok(())
 }
 
+/// `xm list` with what is claimed for each, as xl shows it.
+pub fn claims(args: &Args<'_>) -> Outcome {
+    let domains = host()?.domains()?;
+    if args.flag("json") {
+        let all = domains.iter().map(|domain| {
+            let claimed = domain.info.outstanding_pages * 4;
+            serde_json::json!({ "domid": domain.info.domid, "name": domain.name, "claimed_kib": claimed })
+        });
+        json(&all.collect());
+        return Ok(());
+    }
+    line(&format!("{HEADER}  Claimed"));
+    for domain in &domains {
+        line(&format!("{} {:>5}", row(domain), domain.info.outstanding_pages * 4 / 1024));
+    }
+    Ok(())
+}
+
+/// UUIDs, numbers, names, as xl shows them.
+pub fn vm_list(args: &Args<'_>) -> Outcome {
+    let domains = host()?.domains()?;
+    if args.flag("json") {
+        let all = domains.iter().map(|domain| {
+            let uuid = uuid::format(&domain.info.uuid);
+            serde_json::json!({ "uuid": uuid, "domid": domain.info.domid, "name": domain.name })
+        });
+        json(&all.collect());
+        return Ok(());
+    }
+    line("UUID                                  ID    name");
+    for domain in &domains {
+        line(&format!("{}  {}    {:<30}", uuid::format(&domain.info.uuid), domain.info.domid, domain.name));
+    }
+    Ok(())
+}
+
 pub fn domid(args: &Args<'_>) -> Outcome {
     let domain = host()?.find(args.one("domain"))?;
     line(&domain.info.domid.to_string());

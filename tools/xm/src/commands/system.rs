@@ -10,6 +10,17 @@ pub fn init_dom0(_: &Args<'_>) -> Outcome {
     Ok(host()?.introduce_control_domain()?)
 }
 
+/// What these tools said of domains that ended, and of daemons that did.
+pub fn log(_: &Args<'_>) -> Outcome {
+    const LOG: &str = "/var/log/xen/xm.log";
+    match std::fs::read(LOG) {
+        Ok(bytes) => text(&String::from_utf8_lossy(&bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(toolstack::Error::io(format!("cannot read {LOG}"))(error).into()),
+    }
+    Ok(())
+}
+
 pub fn completion(args: &Args<'_>) -> Outcome {
     let shell = match args.one("shell") {
         "bash" => Shell::Bash,
