@@ -45,7 +45,8 @@ fn follow(report: &mut Report, balloon: &mut Balloon, mut store: Store) {
             report.check("the request is acknowledged", store.write("control/shutdown", b""));
             return;
         }
-        let target = store.read("memory/target", &mut text).and_then(|kib| core::str::from_utf8(kib).ok()?.parse().ok());
+        let target =
+            store.read("memory/target", &mut text).and_then(|kib| core::str::from_utf8(kib).ok()?.parse().ok());
         if let Some(kib) = target.filter(|kib: &u64| kib / 4 != balloon.now) {
             println!("balloon: {} KiB", balloon.change(kib / 4) * 4);
         }

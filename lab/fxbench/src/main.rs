@@ -159,7 +159,8 @@ fn main() -> ExitCode {
     {
         return carry::carry(host, mib);
     }
-    if let [verb @ ("fill" | "verify"), device, mib, how @ ..] = args.iter().map(String::as_str).collect::<Vec<_>>().as_slice()
+    if let [verb @ ("fill" | "verify"), device, mib, how @ ..] =
+        args.iter().map(String::as_str).collect::<Vec<_>>().as_slice()
         && let (Ok(mib), [] | ["direct"]) = (mib.parse(), how)
     {
         return blocks::main(verb, device, mib, !how.is_empty());

@@ -63,7 +63,9 @@ pub fn config_update(args: &Args<'_>) -> Outcome {
     let mut config = super::create::read(args)?;
     if config.name != domain.name {
         let (new, name) = (&config.name, &domain.name);
-        return Err(Failure::usage(format!("name \"{new}\": it is domain {name}'s configuration; `xm rename` renames")));
+        return Err(Failure::usage(format!(
+            "name \"{new}\": it is domain {name}'s configuration; `xm rename` renames"
+        )));
     }
     config.uuid = Some(domain.info.uuid);
     // A card that is still there keeps its address.

@@ -35,7 +35,9 @@ pub(crate) fn recover(host: &mut Host) -> toolstack::Result<()> {
             Recovered::Gone(uuid) => {
                 eprintln!("domain {}: what a killed command left of it was taken away", uuid::format(&uuid));
             }
-            Recovered::There(domid) => eprintln!("domain {domid}: a killed command had not finished it; it is complete"),
+            Recovered::There(domid) => {
+                eprintln!("domain {domid}: a killed command had not finished it; it is complete")
+            }
             Recovered::Failed(uuid, why) => {
                 eprintln!("warning: domain {}: a killed command left it unfinished: {why}", uuid::format(&uuid));
             }
