@@ -3,13 +3,14 @@
 //! A note is a locked file, named by the domain's UUID. Whoever can lock one that is left over finishes the work of a dead
 //! process, or takes it back.
 
-use crate::{Domain, DomainConfig, Error, Host, Kind, Options, Result, uuid};
+use crate::{Domain, DomainConfig, Error, Host, Kind, Options, Result, paths, uuid};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use xenctl::{DomainInfo, Hypercalls};
+use xenstore::Access as _;
 
 /// What somebody is at.
 #[derive(Serialize, Deserialize)]
@@ -18,7 +19,7 @@ pub(crate) enum Work {
     Create,
     /// A domain that is complete and shall run, or stay paused.
     Start { paused: bool },
-    /// A domain that goes.
+    /// A domain that goes: if it is left without its name, the rest goes, too.
     Destroy,
     /// A domain that ended goes, and comes back.
     Restart(Box<DomainConfig>),
@@ -211,6 +212,10 @@ impl<H: Hypercalls> Host<H> {
         Ok(all)
     }
 
+    fn has_name(&mut self, domid: u16) -> Result<bool> {
+        Ok(self.xs.read_if_there(&format!("{}/name", paths::home(domid)))?.is_some())
+    }
+
     fn finish(&mut self, domain: &[u8; 16], work: Work) -> Result<Option<Recovered>> {
         let found = self.xen.domains()?.into_iter().find(|info| info.uuid == *domain);
         let gone = Some(Recovered::Gone(*domain));
@@ -226,8 +231,11 @@ impl<H: Hypercalls> Host<H> {
                 None => found.map(|info| Recovered::There(info.domid)),
             },
             Work::Destroy => match found {
-                Some(info) => self.take_away(info.domid).map(|()| gone)?,
-                None => None,
+                // One that still has its name can be destroyed again, by who still wants that.
+                Some(info) if info.dying() || !self.has_name(info.domid)? => {
+                    self.take_away(info.domid).map(|()| gone)?
+                }
+                _ => None,
             },
             Work::Restart(config) => {
                 if let Some(info) = unborn.or(found.filter(|info| info.shutdown().is_some())) {

@@ -18,6 +18,20 @@ use xen_abi::sched::SHUTDOWN_reboot;
 use xenctl::Xen;
 use xenstore::{Access as _, Xenstore};
 
+/// A kernel at 1 MiB, not at Linux's 16.
+fn kernel() -> Vec<u8> {
+    const MOVED: u64 = 15 << 20;
+    let mut elf = kernels::Elf::linux();
+    let load = &mut elf.loads[0];
+    let entry = load.vaddr + 0x1c0;
+    (load.vaddr, load.paddr, elf.entry) = (load.vaddr - MOVED, load.paddr - MOVED, elf.entry - MOVED);
+    let mut notes = kernels::linux_notes();
+    let at = notes.windows(8).position(|word| word == entry.to_le_bytes()).unwrap();
+    notes[at..at + 8].copy_from_slice(&(entry - MOVED).to_le_bytes());
+    elf.notes = Some(notes);
+    elf.build()
+}
+
 /// A machine with a store and a kernel to start.
 struct Machine {
     control: Control,
@@ -29,10 +43,10 @@ const OPTIONS: Options = Options { paused: false, no_cache: true };
 
 impl Machine {
     fn new() -> Machine {
-        let control = Control::new(0x4000);
+        let control = Control::new(0x1000);
         let dir = tempfile::tempdir_in(if std::path::Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" });
         let dir = dir.unwrap();
-        std::fs::write(dir.path().join("kernel"), kernels::Elf::linux().build()).unwrap();
+        std::fs::write(dir.path().join("kernel"), kernel()).unwrap();
         let bell = store::start(dir.path(), &control);
         let machine = Machine { control, bell, dir };
         well(&machine, |host| host.introduce_control_domain().unwrap());
@@ -54,7 +68,7 @@ impl Machine {
 
     fn config(&self) -> DomainConfig {
         let text = format!(
-            "name = 'guest'\nkernel = '{}'\nmemory = 24\nvcpus = 2\non_reboot = 'restart'\n",
+            "name = 'guest'\nkernel = '{}'\nmemory = 5\nvcpus = 2\non_reboot = 'restart'\n",
             self.dir.path().join("kernel").display()
         );
         toolstack::config::parse(&text, &[]).unwrap().0
@@ -138,7 +152,7 @@ fn a_domain_comes_and_goes_and_leaves_nothing() {
     let before = machine.picture();
     let (count, domain) = steps(&machine, |host| create(host, &machine.config()).unwrap());
     assert!(count > 50, "{count}");
-    assert_eq!((domain.name.as_str(), domain.info.pages), ("guest", 24 << 8));
+    assert_eq!((domain.name.as_str(), domain.info.pages), ("guest", 5 << 8));
     assert!(!domain.info.paused());
     assert_ne!(machine.picture(), before);
     let again = well(&machine, |host| create(host, &machine.config()).unwrap_err());

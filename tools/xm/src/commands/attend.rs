@@ -7,7 +7,7 @@ use crate::table::Args;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use supervise::Supervised;
-use toolstack::{Ended, Error, Host, Kind, uuid};
+use toolstack::{Attendance, Ended, Error, Host, Kind, uuid};
 
 /// Starts it for a domain.
 pub fn start(domain: &[u8; 16]) -> toolstack::Result<()> {
@@ -67,7 +67,7 @@ fn work(domain: &[u8; 16]) -> Outcome {
 /// One life of the domain. `None`: it is gone, or another process attends to it.
 fn look_after(domain: &[u8; 16]) -> toolstack::Result<Option<Ended>> {
     let mut host = Host::open()?;
-    let Some(attendance) = host.attendance(domain)? else { return Ok(None) };
+    let Some(attendance) = wait_for_attendance(&host, domain)? else { return Ok(None) };
     let own = *domain;
     host.attend = Box::new(move |other| if *other == own { Ok(()) } else { start(other) });
     // A process like this one may have been killed while the domain was between two lives.
@@ -81,4 +81,15 @@ fn look_after(domain: &[u8; 16]) -> toolstack::Result<Option<Ended>> {
         attendance.over();
     }
     Ok(ended)
+}
+
+/// Another process may be about to end, because it found the domain gone just before it was there again.
+fn wait_for_attendance(host: &Host, domain: &[u8; 16]) -> toolstack::Result<Option<Attendance>> {
+    for _ in 0..20 {
+        if let Some(attendance) = host.attendance(domain)? {
+            return Ok(Some(attendance));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(None)
 }
