@@ -88,20 +88,42 @@ impl<P: Platform> Ends<P> {
 
     /// One copy, of at most a frame.
     pub fn copy(&mut self, ctx: &mut Ctx<'_, P>, op: &GnttabCopy) -> Result<(), Failure> {
-        let whole = u32::from(WHOLE);
-        let fits = |offset: u16| u32::from(offset) + u32::from(op.len) <= whole;
-        if !fits(op.source.offset) || !fits(op.dest.offset) {
-            return Err(Status::BadCopyArg.into());
-        }
+        check(op)?;
         let source = hold(ctx, &mut self.source, &op.source, op.flags & GNTCOPY_source_gref != 0, false)?;
         let dest = hold(ctx, &mut self.dest, &op.dest, op.flags & GNTCOPY_dest_gref != 0, true)?;
-        if !source.covers(op.source.offset, op.len) || !dest.covers(op.dest.offset, op.len) {
-            return Err(Status::General.into());
-        }
-        let (from, to) = (ctx.hv.platform.page(source.frame.mfn()), ctx.hv.platform.page(dest.frame.mfn()));
-        to.copy_bytes(op.dest.offset.into(), from, op.source.offset.into(), op.len.into());
-        Ok(())
+        transfer(ctx, op, source, dest)
     }
+}
+
+/// The only copy of a call, whose ends no other one could want.
+pub(super) fn once<P: Platform>(ctx: &mut Ctx<'_, P>, op: &GnttabCopy) -> Result<(), Failure> {
+    check(op)?;
+    let source = open(ctx, &op.source, op.flags & GNTCOPY_source_gref != 0, false)?;
+    let result = match open(ctx, &op.dest, op.flags & GNTCOPY_dest_gref != 0, true) {
+        Ok(dest) => {
+            let result = transfer(ctx, op, &source, &dest);
+            dest.release(ctx);
+            result
+        }
+        Err(failure) => Err(failure),
+    };
+    source.release(ctx);
+    result
+}
+
+/// Neither end may reach over its frame's.
+fn check(op: &GnttabCopy) -> Result<(), Failure> {
+    let fits = |offset: u16| u32::from(offset) + u32::from(op.len) <= u32::from(WHOLE);
+    if fits(op.source.offset) && fits(op.dest.offset) { Ok(()) } else { Err(Status::BadCopyArg.into()) }
+}
+
+fn transfer<P: Platform>(ctx: &Ctx<'_, P>, op: &GnttabCopy, source: &End<P>, dest: &End<P>) -> Result<(), Failure> {
+    if !source.covers(op.source.offset, op.len) || !dest.covers(op.dest.offset, op.len) {
+        return Err(Status::General.into());
+    }
+    let (from, to) = (ctx.hv.platform.page(source.frame.mfn()), ctx.hv.platform.page(dest.frame.mfn()));
+    to.copy_bytes(op.dest.offset.into(), from, op.source.offset.into(), op.len.into());
+    Ok(())
 }
 
 /// The end that is named: the one held if it is that one, another in its place if not. After a failure none is held.
@@ -155,12 +177,13 @@ fn open_grant<P: Platform>(
 ) -> Result<End<P>, Failure> {
     let uses = uses(writable);
     let grant = pin(ctx.hv, &granter, reference, ctx.dom.id, &uses, Purpose::Copy)?;
-    let mut grants = [Some((granter.clone(), reference)), None];
-    let held = behind(ctx, &granter, grant, &uses, &mut grants).and_then(|(owner, frame, start, length)| {
-        let owner = owner.as_ref().unwrap_or(&granter);
+    let mut second = None;
+    let held = behind(ctx, &granter, grant, &uses, &mut second).and_then(|(frame, start, length)| {
+        let owner = second.as_ref().map_or(&granter, |(owner, _)| owner);
         let (frame, used) = get_writable(ctx, owner, frame, writable)?;
         Ok((frame, used, start, length))
     });
+    let grants = [Some((granter, reference)), second];
     match held {
         Ok((frame, used, start, length)) => Ok(End { frame, used, start, length, grants }),
         Err(failure) => {
@@ -170,19 +193,17 @@ fn open_grant<P: Platform>(
     }
 }
 
-/// A domain behind the one that was named, if the grant led there; frame, start and length.
-type Found<P> = (Option<Shared<Domain<P>>>, Mfn, u16, u16);
-
-/// Follows a transitive grant one step, and no further: it may not lead to another one, nor back to its own domain.
+/// Follows a transitive grant one step, and no further: it may not lead to another one, nor back to its own domain. Gives
+/// frame, start and length; a domain behind the one that was named, with its grant, is put into `second`.
 fn behind<P: Platform>(
     ctx: &Ctx<'_, P>,
     granter: &Domain<P>,
     grant: Grant,
     uses: &[Use],
-    grants: &mut Grants<P>,
-) -> Result<Found<P>, Failure> {
+    second: &mut Option<(Shared<Domain<P>>, u32)>,
+) -> Result<(Mfn, u16, u16), Failure> {
     let (domid, reference) = match grant {
-        Grant::Frame { frame, start, length } => return Ok((None, frame, start, length)),
+        Grant::Frame { frame, start, length } => return Ok((frame, start, length)),
         Grant::Transitive { domid, reference } => (domid, reference),
     };
     if domid == granter.id {
@@ -190,9 +211,9 @@ fn behind<P: Platform>(
     }
     let other = ctx.hv.domains.get(domid).ok_or(Status::General)?;
     let found = pin(ctx.hv, &other, reference, granter.id, uses, Purpose::Copy).map_err(|_| Status::General)?;
-    grants[1] = Some((other.clone(), reference));
+    *second = Some((other, reference));
     match found {
-        Grant::Frame { frame, start, length } => Ok((Some(other), frame, start, length)),
+        Grant::Frame { frame, start, length } => Ok((frame, start, length)),
         Grant::Transitive { .. } => Err(Status::General.into()),
     }
 }

@@ -120,6 +120,10 @@ pub fn grant_table_op<P: Platform>(ctx: &mut Ctx<'_, P>, cmd: u64, args: Vaddr, 
             },
             |op, status| op.status = status,
         ),
+        GNTTABOP_copy if count == 1 => all.each(ctx, |ctx, op: &mut GnttabCopy| {
+            op.status = status(copy::once(ctx, op))?;
+            Ok(())
+        }),
         GNTTABOP_copy => {
             let mut ends = copy::Ends::new();
             let result = all.each(ctx, |ctx, op: &mut GnttabCopy| {
