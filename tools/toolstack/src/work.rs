@@ -9,8 +9,13 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use xenctl::{DomainInfo, Hypercalls};
 use xenstore::Access as _;
+
+/// Whoever looks for work that was left holds a note for a moment: how often and how long it is waited for.
+const LOOKS: u32 = 20;
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What somebody is at.
 #[derive(Serialize, Deserialize)]
@@ -38,11 +43,14 @@ impl Note {
     fn begin(dir: &Path, domain: &[u8; 16], work: &Work) -> io::Result<Option<Note>> {
         fs::create_dir_all(dir)?;
         let path = dir.join(uuid::format(domain));
-        let Some(mut note) = Note::lock(path, File::options().create(true).read(true).write(true))? else {
-            return Ok(None);
-        };
-        note.becomes(work)?;
-        Ok(Some(note))
+        for _ in 0..LOOKS {
+            if let Some(mut note) = Note::lock(path.clone(), File::options().create(true).read(true).write(true))? {
+                note.becomes(work)?;
+                return Ok(Some(note));
+            }
+            std::thread::sleep(LOOK);
+        }
+        Ok(None)
     }
 
     /// Takes a note that nobody holds.
