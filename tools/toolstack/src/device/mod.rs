@@ -132,12 +132,13 @@ impl<H: Hypercalls> Host<H> {
     /// Takes a device away: politely as long as `patience` lasts, then by force. What was plugged behind it is unplugged.
     pub(crate) fn detach(&mut self, domid: u16, kind: &str, number: u32, patience: Duration) -> Result<()> {
         let at = self.device_paths(domid, kind, number)?;
-        if self.xs.exists(&at.back)? {
+        let closed = |now| now == state::CLOSED || now == 0;
+        // One that is closed is not asked again: its driver has let go, and nobody would answer.
+        if self.xs.exists(&at.back)? && !closed(self.device_state(&at.back)?) {
             self.xs.transaction(|t| {
                 t.write(&format!("{}/online", at.back), b"0")?;
                 t.write(&format!("{}/state", at.back), state::CLOSING.to_string().as_bytes())
             })?;
-            let closed = |now| now == state::CLOSED || now == 0;
             if !self.wait_for_state(&at.back, patience, closed)? {
                 // Without its frontend the backend closes for sure.
                 self.xs.rm_if_there(&at.front)?;
