@@ -34,6 +34,8 @@ pub enum Ended {
     Destroyed,
     /// It is there again, under this number.
     Restarted(u16),
+    /// It stays for a look under another name; a new domain, of this number, has its own.
+    Replaced(u16),
     /// It stays for a look.
     Preserved,
 }
@@ -195,7 +197,7 @@ impl<H: Hypercalls> Host<H> {
             Action::RenameRestart => {
                 self.rename(domid, &info.uuid, &format!("{}-{domid}", config.name))?;
                 let again = crate::DomainConfig { uuid: None, ..config };
-                Ok(Some(Ended::Restarted(self.create(&again, Options::default())?.info.domid)))
+                Ok(Some(Ended::Replaced(self.create(&again, Options::default())?.info.domid)))
             }
         }
     }

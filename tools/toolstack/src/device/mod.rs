@@ -133,8 +133,10 @@ impl<H: Hypercalls> Host<H> {
     pub(crate) fn detach(&mut self, domid: u16, kind: &str, number: u32, patience: Duration) -> Result<()> {
         let at = self.device_paths(domid, kind, number)?;
         let closed = |now| now == state::CLOSED || now == 0;
-        // One that is closed is not asked again: its driver has let go, and nobody would answer.
-        if self.xs.exists(&at.back)? && !closed(self.device_state(&at.back)?) {
+        // One that was asked and is closed has no driver any more: nobody would answer. (A guest that closed by itself, when it
+        // shut down, leaves its backend online.)
+        let has_left = closed(self.device_state(&at.back)?) && self.node(&format!("{}/online", at.back))? == "0";
+        if self.xs.exists(&at.back)? && !has_left {
             self.xs.transaction(|t| {
                 t.write(&format!("{}/online", at.back), b"0")?;
                 t.write(&format!("{}/state", at.back), state::CLOSING.to_string().as_bytes())

@@ -270,6 +270,25 @@ fn a_restart_that_is_killed_at_any_step_is_finished_by_the_next() {
 }
 
 #[test]
+fn who_is_replaced_is_another_domain() {
+    let machine = Machine::new();
+    let before = machine.picture();
+    let config = DomainConfig { on_reboot: Action::RenameRestart, ..machine.config() };
+    let old = well(&machine, |host| create(host, &config).unwrap().info);
+    well(&machine, |host| host.xen.shut_down(old.domid, SHUTDOWN_reboot).unwrap());
+    // Whoever attends to the old one is done with that: it is looked at, not replaced again.
+    let Some(Ended::Replaced(new)) = well(&machine, |host| host.attend(old.domid).unwrap()) else { panic!("replaced") };
+    let found = machine.tool(&Fate::kind()).find("guest").unwrap().info;
+    assert_eq!((found.domid, found.shutdown(), found.uuid == old.uuid), (new, None, false));
+    let renamed = machine.tool(&Fate::kind()).find(&format!("guest-{}", old.domid)).unwrap().info;
+    assert_eq!((renamed.domid, renamed.uuid), (old.domid, old.uuid));
+    for domid in [old.domid, new] {
+        well(&machine, |host| host.destroy(domid).unwrap());
+    }
+    machine.settles_to(&before, "a replacement");
+}
+
+#[test]
 fn of_two_that_take_a_name_at_once_one_gets_it() {
     let machine = Machine::new();
     let before = machine.picture();
