@@ -4,7 +4,7 @@ ok sh /guests/prepare
 ok hello
 truncate -s 4M /tmp/b.img
 note
-ok xm create -q /guests/ramdisk.cfg name=t vcpus=4 memory=160 maxmem=192 "extra=console=hvc0 quiet fx.name=t"
+ok xm create -q /guests/ramdisk.cfg name=t vcpus=4 memory=160 maxmem=192 on_crash=preserve "extra=console=hvc0 quiet fx.name=t"
 ok up t
 free() { xm info | awk '/^free_memory/ {print $3}'; }
 has() { [ "$(xm list t | awk 'NR == 2 {print $3}')" = $1 ]; }
@@ -30,7 +30,8 @@ ok xm rename t other; ok xm domid other; ok xm rename other t
 ok xm sysrq t h; ok until_ok 100 grep -q 'sysrq: HELP' $(log t)
 for n in $(seq $ROUNDS); do
 	ok xm block-attach t /tmp/b.img,raw,xvdb,w
-	g t 'for n in $(seq 50); do [ -b /dev/xvdb ] && break; usleep 100000; done; [ -b /dev/xvdb ] && dd if=/dev/urandom of=/dev/xvdb bs=64k count=64 && sync' || ok false "the disk is not there"
+	xm domid t >/dev/null || { ok false "round $n: the guest is gone"; break; }
+	g t 'for n in $(seq 50); do [ -b /dev/xvdb ] && break; usleep 100000; done; [ -b /dev/xvdb ] && dd if=/dev/urandom of=/dev/xvdb bs=64k count=64 && sync' || ok false "round $n: the disk is not there"
 	inside=$(g t 'echo 3 >/proc/sys/vm/drop_caches; md5sum </dev/xvdb')
 	ok xm block-detach t xvdb
 	[ "$inside" = "$(md5sum </tmp/b.img)" ] || ok false "the disk: $inside, not $(md5sum </tmp/b.img)"

@@ -2,7 +2,12 @@
 bad=0
 # ok COMMAND …: it has to succeed.
 ok() { "$@" || { echo "WRONG: $*"; bad=1; }; }
-finish() { [ $bad = 0 ] && echo all well; exit $bad; }
+finish() { [ $bad = 0 ] && echo all well || evidence; exit $bad; }
+# What is needed to see why, if something was wrong.
+evidence() {
+	for file in /var/log/xen/console/guest-*.log /var/log/xen/*.log; do [ -s "$file" ] && { echo "--- the end of $file"; tail -n 40 "$file"; }; done
+	echo "--- the hypervisor"; xm dmesg | tail -n 30; echo "--- dom0"; dmesg | tail -n 30; xm list; xenstore ls -f /local | tail -n 200
+}
 log() { echo "/var/log/xen/console/guest-$1.log"; }
 # until_ok TENTHS COMMAND …
 until_ok() { local n=$1; shift; while [ $n -gt 0 ]; do "$@" >/dev/null 2>&1 && return 0; n=$((n - 1)); usleep 100000; done; return 1; }
