@@ -60,12 +60,17 @@ impl<H: Hypercalls> Host<H> {
         if wanted > free {
             return Err(Error::NoMemory { wanted, free });
         }
+        let cpupool = match &config.pool {
+            Some(name) => self.find_pool(name)?.pool.id,
+            None => 0,
+        };
         let domid = self.xen.create_domain(&CreateDomain {
             uuid: config.uuid.unwrap_or_default(),
             max_vcpus: config.max_vcpus,
             max_event_channels: config.max_event_channels,
             max_grant_frames: config.max_grant_frames,
             max_maptrack_frames: config.max_maptrack_frames,
+            cpupool,
         })?;
         let made = self.fill(domid, config, &kernel, ramdisk.as_deref());
         let found = made.and_then(|()| self.xen.domain_info(domid).map_err(Error::from));
@@ -235,8 +240,11 @@ fn now() -> f64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// Reads `all`, `0-3,5`, `0-3,^1`.
-pub(crate) fn cpu_set(text: &str, count: u32) -> std::result::Result<CpuSet, String> {
+/// Reads `all`, `0-3,5`, `0-3,^1`; `count` CPUs can be there.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn cpu_set(text: &str, count: u32) -> std::result::Result<CpuSet, String> {
     let mut set = CpuSet::default();
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let (part, add) = part.strip_prefix('^').map_or((part, true), |part| (part, false));

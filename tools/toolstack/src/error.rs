@@ -42,6 +42,9 @@ pub enum Error {
         /// As it was named.
         device: String,
     },
+    /// No such CPU pool.
+    #[error("CPU pool {0}: there is no such pool; `xm cpupool-list` shows all")]
+    NoPool(String),
     /// The name is taken.
     #[error("domain {name}: the name is taken by domain {domid}; choose another or destroy that one")]
     NameTaken {
@@ -121,7 +124,7 @@ impl Error {
     /// What kind it is.
     pub fn kind(&self) -> Kind {
         match self {
-            Error::NoDomain(_) | Error::NoDevice { .. } => Kind::NotFound,
+            Error::NoDomain(_) | Error::NoPool(_) | Error::NoDevice { .. } => Kind::NotFound,
             Error::Build(dombuild::Error::File { source, .. }) | Error::Io { source, .. } => match source.kind() {
                 std::io::ErrorKind::NotFound => Kind::NotFound,
                 std::io::ErrorKind::PermissionDenied => Kind::Permission,

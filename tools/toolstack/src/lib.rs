@@ -13,13 +13,15 @@ mod error;
 mod host;
 mod life;
 mod paths;
+mod pool;
 pub mod uuid;
 mod work;
 
 pub use config::{Action, Disk, DomainConfig, Vif};
-pub use create::Options;
-pub use device::{BlockInfo, VifInfo};
+pub use create::{Options, cpu_set};
+pub use device::{BlockInfo, ChannelInfo, VifInfo};
 pub use error::{Error, Kind, Result};
 pub use host::{Attend, Domain, Host};
 pub use life::{Control, Ended};
+pub use pool::{NamedPool, NewPool};
 pub use work::{Attendance, Recovered};

@@ -25,6 +25,8 @@ pub struct CreateDomain {
     pub max_grant_frames: Option<u32>,
     /// The most frames for its mappings of others' grants; `None`: the hypervisor's default.
     pub max_maptrack_frames: Option<u32>,
+    /// The number of its CPU pool.
+    pub cpupool: u32,
 }
 
 /// What the hypervisor knows of a domain.
@@ -40,6 +42,8 @@ pub struct DomainInfo {
     pub max_pages: u64,
     /// Frames that are claimed for it.
     pub outstanding_pages: u64,
+    /// Frames that it shares with others.
+    pub shared_pages: u64,
     /// Machine frame of its shared-info page.
     pub shared_info: u64,
     /// Nanoseconds that its vcpus ran.
@@ -61,6 +65,7 @@ impl From<&XenDomctlGetdomaininfo> for DomainInfo {
             pages: info.tot_pages,
             max_pages: info.max_pages,
             outstanding_pages: info.outstanding_pages,
+            shared_pages: info.shr_pages,
             shared_info: info.shared_info_frame,
             cpu_time: info.cpu_time,
             online_vcpus: info.nr_online_vcpus,
@@ -133,6 +138,7 @@ impl<H: Hypercalls> Xen<H> {
             max_grant_frames: frames(new.max_grant_frames),
             max_maptrack_frames: frames(new.max_maptrack_frames),
             grant_opts: 1,
+            cpupool_id: new.cpupool,
             ..Default::default()
         };
         let what = "create a domain";

@@ -7,6 +7,8 @@ mod call;
 mod domain;
 mod error;
 mod memory;
+mod pool;
+mod sched;
 mod system;
 mod vcpu;
 
@@ -14,6 +16,8 @@ pub use call::Xen;
 pub use domain::{CreateDomain, DomainInfo};
 pub use error::{Error, Result};
 pub use memory::GrantCount;
+pub use pool::Pool;
+pub use sched::VcpuParameters;
 pub use system::{CpuTopology, NodeMemory, SystemInfo, VersionInfo};
 pub use vcpu::{CpuSet, VcpuInfo};
 pub use xen_abi::Errno;

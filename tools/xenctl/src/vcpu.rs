@@ -27,7 +27,18 @@ pub struct VcpuInfo {
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct CpuSet(Vec<u8>);
 
+/// As the hypervisor takes a set of `count` CPUs.
+pub(crate) fn bitmap(bitmap: GuestPtr<u8>, count: u32) -> XenctlBitmap {
+    XenctlBitmap { bitmap, nr_bits: count, ..Default::default() }
+}
+
 impl CpuSet {
+    /// As the hypervisor wrote one of `count` CPUs into a buffer.
+    pub(crate) fn read(buffer: &impl xen_call::Buffer, offset: usize, count: u32) -> Self {
+        let mut set = vec![0; count.div_ceil(8) as usize];
+        buffer.read(offset, &mut set);
+        CpuSet(set)
+    }
     /// CPUs 0 to `count - 1`.
     pub fn all(count: u32) -> Self {
         (0..count).collect()
@@ -138,13 +149,7 @@ impl<H: Hypercalls> Xen<H> {
     pub fn vcpu_affinity(&self, domid: u16, vcpu: u32, count: u32) -> Result<(CpuSet, CpuSet)> {
         let (buffer, arg) = self.affinity(vcpu, count, XEN_VCPUAFFINITY_HARD | XEN_VCPUAFFINITY_SOFT)?;
         self.domctl("read its vcpu's affinity", domid, XEN_DOMCTL_getvcpuaffinity, &arg)?;
-        let bytes = count.div_ceil(8) as usize;
-        let read = |offset| {
-            let mut set = vec![0; bytes];
-            buffer.read(offset, &mut set);
-            CpuSet(set)
-        };
-        Ok((read(0), read(HALF)))
+        Ok((CpuSet::read(&buffer, 0, count), CpuSet::read(&buffer, HALF, count)))
     }
 
     /// Changes where a vcpu may run and where it likes to; `None`: as it is.
@@ -172,11 +177,7 @@ impl<H: Hypercalls> Xen<H> {
 
     fn affinity(&self, vcpu: u32, count: u32, flags: u32) -> Result<(H::Buffer, XenDomctlVcpuaffinity)> {
         let buffer = self.buffer(2 * HALF)?;
-        let map = |offset: usize| XenctlBitmap {
-            bitmap: GuestPtr::new(buffer.addr() + offset as u64),
-            nr_bits: count,
-            ..Default::default()
-        };
+        let map = |offset: usize| bitmap(GuestPtr::new(buffer.addr() + offset as u64), count);
         let arg = XenDomctlVcpuaffinity { vcpu, flags, cpumap_hard: map(0), cpumap_soft: map(HALF) };
         Ok((buffer, arg))
     }

@@ -68,6 +68,9 @@ pub struct DomainConfig {
     pub cpus: Vec<String>,
     /// Where each likes to run.
     pub cpus_soft: Vec<String>,
+    /// Its CPU pool, by name or number; `None`: the machine's first.
+    #[serde(default)]
+    pub pool: Option<String>,
     /// Its disks.
     pub disks: Vec<Disk>,
     /// Its network cards.
@@ -125,6 +128,7 @@ const KEYS: &[&str] = &[
     "cpus",
     "cpu",
     "cpus_soft",
+    "pool",
     "disk",
     "vif",
     "on_poweroff",
@@ -145,7 +149,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "rtc_timeoffset",
     "cpu_weight",
     "cap",
-    "pool",
     "nodes",
     "dhcp",
     "ip",
@@ -242,7 +245,7 @@ pub fn parse(text: &str, more: &[String]) -> Result<(DomainConfig, Vec<Message>)
 }
 
 /// On a command line, a value that is no number, list or quoted string is a string.
-fn quote(setting: &str) -> String {
+pub fn quote(setting: &str) -> String {
     match setting.split_once('=') {
         Some((name, value))
             if !value.trim_start().starts_with(['"', '\'', '[']) && syntax::number(value.trim()).is_none() =>
@@ -415,6 +418,10 @@ impl Reader<'_> {
             max_vcpus,
             cpus,
             cpus_soft: self.cpus("cpus_soft")?,
+            pool: match self.settings.get("pool").map(|setting| &setting.value) {
+                Some(Value::Number(number)) => Some(number.to_string()),
+                _ => self.text("pool")?.map(str::to_owned),
+            },
             disks,
             vifs,
             on_poweroff: self.action("on_poweroff", self.action("on_shutdown", Action::Destroy)?)?,

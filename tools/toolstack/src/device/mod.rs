@@ -1,9 +1,11 @@
 //! Devices: two halves in xenstore, a backend in domain 0's kernel, and what is plugged behind it.
 
 mod block;
+mod channel;
 mod network;
 
 pub use block::BlockInfo;
+pub use channel::ChannelInfo;
 pub use network::VifInfo;
 
 use crate::paths::DevicePaths;

@@ -78,3 +78,25 @@ pub fn network_list(args: &Args<'_>) -> Outcome {
     }
     Ok(())
 }
+
+pub fn channel_list(args: &Args<'_>) -> Outcome {
+    let mut host = host()?;
+    let mut all = Vec::new();
+    for domain in chosen(&mut host, &args.rest("domain"))? {
+        all.extend(host.channels_of(domain.info.domid)?);
+    }
+    if args.flag("json") {
+        json(&serde_json::to_value(all).unwrap_or_default());
+        return Ok(());
+    }
+    line(&format!(
+        "{:<3} {:<2} {:<5} {:<6} {:<8} {:<10} {:<30}",
+        "Idx", "BE", "state", "evt-ch", "ring-ref", "connection", ""
+    ));
+    for one in all {
+        let (index, be, state, port) = (one.index, one.backend_domid, one.state, one.event_channel);
+        let (ring, connection, name) = (one.ring_ref, one.connection, one.name);
+        line(&format!("{index:<3} {be:<2} {state:<5} {port:<6} {ring:<8} {connection:<10} {name:<30}"));
+    }
+    Ok(())
+}

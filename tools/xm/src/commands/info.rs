@@ -14,15 +14,22 @@ use xen_abi::sysctl::{
 };
 use xenctl::{SystemInfo, Xen};
 
-fn scheduler(id: u32) -> &'static str {
-    match id {
-        XEN_SCHEDULER_CREDIT => "credit",
-        XEN_SCHEDULER_CREDIT2 => "credit2",
-        XEN_SCHEDULER_ARINC653 => "arinc653",
-        XEN_SCHEDULER_RTDS => "rtds",
-        XEN_SCHEDULER_NULL => "null",
-        _ => "unknown",
-    }
+const SCHEDULERS: [(u32, &str); 5] = [
+    (XEN_SCHEDULER_CREDIT, "credit"),
+    (XEN_SCHEDULER_CREDIT2, "credit2"),
+    (XEN_SCHEDULER_ARINC653, "arinc653"),
+    (XEN_SCHEDULER_RTDS, "rtds"),
+    (XEN_SCHEDULER_NULL, "null"),
+];
+
+/// A scheduler's name, from its number.
+pub(super) fn scheduler(id: u32) -> &'static str {
+    SCHEDULERS.iter().find(|(known, _)| *known == id).map_or("unknown", |(_, name)| name)
+}
+
+/// A scheduler's number, from its name.
+pub(super) fn scheduler_id(name: &str) -> Option<u32> {
+    SCHEDULERS.iter().find(|(_, known)| *known == name).map(|(id, _)| *id)
 }
 
 fn capabilities(info: &SystemInfo) -> String {
@@ -50,7 +57,7 @@ fn entries(xen: &Xen<impl xenctl::Hypercalls>) -> Result<Vec<(&'static str, Stri
     let lossy = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
     let mib = |pages: u64| (pages / 256).to_string();
     let caps: Vec<String> = info.hw_cap.iter().map(|word| format!("{word:08x}")).collect();
-    let free_cpus = 0;
+    let free_cpus = xen.free_cpus(info.max_cpu_id.saturating_add(1))?.iter().count();
     let (major, minor) = version.version;
     Ok(vec![
         ("host", lossy(uts.nodename())),

@@ -5,6 +5,10 @@ use crate::failure::{Failure, Outcome};
 use crate::table::Args;
 use std::time::Duration;
 use toolstack::{Control, Host};
+use xen_abi::domctl::{
+    XEN_DOMCTL_SENDTRIGGER_INIT, XEN_DOMCTL_SENDTRIGGER_NMI, XEN_DOMCTL_SENDTRIGGER_POWER,
+    XEN_DOMCTL_SENDTRIGGER_RESET, XEN_DOMCTL_SENDTRIGGER_SLEEP,
+};
 
 pub fn destroy(args: &Args<'_>) -> Outcome {
     let mut host = working_host()?;
@@ -37,19 +41,37 @@ pub fn sysrq(args: &Args<'_>) -> Outcome {
     Ok(host.sysrq(domain.info.domid, letter)?)
 }
 
-/// The words of `trigger`, as xl has them, in the order of `XEN_DOMCTL_SENDTRIGGER_*`.
-const TRIGGERS: [&str; 5] = ["nmi", "reset", "init", "power", "sleep"];
+/// The words of `trigger`, as xl has them.
+const TRIGGERS: [(&str, u32); 5] = [
+    ("nmi", XEN_DOMCTL_SENDTRIGGER_NMI),
+    ("reset", XEN_DOMCTL_SENDTRIGGER_RESET),
+    ("init", XEN_DOMCTL_SENDTRIGGER_INIT),
+    ("power", XEN_DOMCTL_SENDTRIGGER_POWER),
+    ("sleep", XEN_DOMCTL_SENDTRIGGER_SLEEP),
+];
 
 pub fn trigger(args: &Args<'_>) -> Outcome {
     let word = args.one("trigger");
-    let Some(number) = (0..).zip(TRIGGERS).find_map(|(number, known)| (known == word).then_some(number)) else {
-        return Err(Failure::usage(format!("{word}: one of {} is expected", TRIGGERS.join(", "))));
+    let Some((_, number)) = TRIGGERS.iter().find(|(known, _)| *known == word) else {
+        let all = TRIGGERS.map(|(known, _)| known);
+        return Err(Failure::usage(format!("{word}: one of {} is expected", all.join(", "))));
     };
     let vcpu = args.get("vcpu").unwrap_or("0");
     let vcpu: u32 = vcpu.parse().map_err(|_| Failure::usage(format!("{vcpu}: a vcpu's number is expected")))?;
     let mut host = host()?;
     let domain = host.find(args.one("domain"))?;
-    Ok(host.xen.send_trigger(domain.info.domid, number, vcpu)?)
+    Ok(host.xen.send_trigger(domain.info.domid, *number, vcpu)?)
+}
+
+pub fn button_press(args: &Args<'_>) -> Outcome {
+    let word = args.one("button");
+    let Some((_, number)) = TRIGGERS.iter().find(|(known, _)| *known == word && ["power", "sleep"].contains(&word))
+    else {
+        return Err(Failure::usage(format!("{word}: power or sleep is expected")));
+    };
+    let mut host = host()?;
+    let domain = host.find(args.one("domain"))?;
+    Ok(host.xen.send_trigger(domain.info.domid, *number, 0)?)
 }
 
 /// A new configuration for the domain's next start (`reboot`, `on_*=restart`).

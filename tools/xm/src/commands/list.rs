@@ -58,12 +58,18 @@ pub fn list(args: &Args<'_>) -> Outcome {
     }
     let verbose = args.flag("verbose");
     let more = if verbose { "   UUID                            Reason-Code" } else { "" };
-    line(&format!("{HEADER}{more}"));
+    let pools = if args.flag("cpupool") { host.pools()? } else { Vec::new() };
+    let more_pools = if args.flag("cpupool") { "         Cpupool" } else { "" };
+    line(&format!("{HEADER}{more}{more_pools}"));
     for domain in &domains {
         let mut text = row(domain);
         if verbose {
             let reason = domain.info.shutdown().map_or("-".to_owned(), |code| code.to_string());
             text.push_str(&format!(" {} {reason:>16}", uuid::format(&domain.info.uuid)));
+        }
+        if args.flag("cpupool") {
+            let pool = pools.iter().find(|pool| pool.pool.id == domain.info.cpupool);
+            text.push_str(&format!("{:>16}", pool.map_or("-", |pool| &pool.name)));
         }
         line(&text);
     }
@@ -84,6 +90,27 @@ pub fn claims(args: &Args<'_>) -> Outcome {
     line(&format!("{HEADER}  Claimed"));
     for domain in &domains {
         line(&format!("{} {:>5}", row(domain), domain.info.outstanding_pages * 4 / 1024));
+    }
+    Ok(())
+}
+
+/// `xm list` with the pages that each shares with others (none, of PV domains), as xl shows it.
+pub fn sharing(args: &Args<'_>) -> Outcome {
+    let mut host = host()?;
+    let domains = chosen(&mut host, &args.rest("domain"))?;
+    if args.flag("json") {
+        let all = domains.iter().map(|domain| {
+            let info = &domain.info;
+            let (memory, shared) = (info.pages * 4, info.shared_pages * 4);
+            serde_json::json!({ "domid": info.domid, "name": domain.name, "memory_kib": memory, "shared_kib": shared })
+        });
+        json(&all.collect());
+        return Ok(());
+    }
+    line(&format!("{:<40} {:>5} {:>5} {:>6}", "Name", "ID", "Mem", "Shared"));
+    for Domain { info, name } in &domains {
+        let (memory, shared) = ((info.pages + info.outstanding_pages) * 4 / 1024, info.shared_pages * 4 / 1024);
+        line(&format!("{name:<40} {:>5} {memory:>5}  {shared:>5}", info.domid));
     }
     Ok(())
 }

@@ -9,6 +9,8 @@ pub mod info;
 pub mod life;
 pub mod list;
 pub mod memory;
+pub mod pool;
+pub mod sched;
 pub mod system;
 pub mod vcpu;
 
