@@ -8,7 +8,7 @@ use ferroxen_loader::build::DomainLayout;
 use std::path::Path;
 use xen_abi::arch_x86::{VGCF_in_kernel, VGCF_online, VcpuGuestContext, XEN_LEGACY_MAX_VCPUS};
 use xen_abi::grant_table::{GNTTAB_RESERVED_CONSOLE, GNTTAB_RESERVED_XENSTORE};
-use xen_abi::xen::{SIF_MOD_START_PFN, StartInfo, StartInfoConsoleDomU, VcpuInfo};
+use xen_abi::xen::{SIF_MOD_START_PFN, SIF_VIRT_P2M_4TOOLS, StartInfo, StartInfoConsoleDomU, VcpuInfo};
 use xenctl::{Hypercalls, RingMemory as _, Xen};
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
@@ -180,6 +180,8 @@ fn start_info(spec: &Spec<'_>, layout: &DomainLayout, ramdisk_bytes: u64) -> Res
     let magic = b"xen-3.0-x86_64";
     info.magic.iter_mut().zip(magic).for_each(|(to, from)| *to = *from);
     info.nr_pages = spec.frames;
+    // A guest may leave its memory's map in one piece: we read both kinds.
+    info.flags = SIF_VIRT_P2M_4TOOLS;
     info.store_evtchn = spec.store_port;
     info.pt_base = layout.tables;
     info.nr_pt_frames = layout.table_count;

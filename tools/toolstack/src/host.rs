@@ -12,6 +12,12 @@ const RUN_DIR: &str = "/run/ferroxen/domains";
 /// Where the notes of work that is under way are.
 const WORK_DIR: &str = "/run/ferroxen/work";
 
+/// Where what is kept of crashed domains is.
+const CRASH_DIR: &str = "/var/lib/xen/crash";
+
+/// Where xenconsoled logs domains' consoles.
+const CONSOLE_DIR: &str = "/var/log/xen/console";
+
 /// The machine.
 pub struct Host<H: Hypercalls = Privcmd> {
     /// The hypervisor.
@@ -22,8 +28,14 @@ pub struct Host<H: Hypercalls = Privcmd> {
     pub run_dir: PathBuf,
     /// Where the notes of work that is under way are.
     pub work_dir: PathBuf,
+    /// Where what is kept of crashed domains is.
+    pub crash_dir: PathBuf,
+    /// Where the logs of domains' consoles are.
+    pub console_dir: PathBuf,
     /// Said before a step that may take more than a second.
     pub progress: fn(&str),
+    /// Told of what happened to domains.
+    pub log: fn(&str),
     /// Sees to it that somebody attends to a domain (by UUID) that is about to run.
     pub attend: Attend,
 }
@@ -95,8 +107,17 @@ impl Host<Privcmd> {
 impl<H: Hypercalls> Host<H> {
     /// Over a hypervisor and a store.
     pub fn over(xen: Xen<H>, xs: Xenstore) -> Self {
-        let (run_dir, work_dir) = (RUN_DIR.into(), WORK_DIR.into());
-        Host { xen, xs, run_dir, work_dir, progress: |_| {}, attend: Box::new(|_| Ok(())) }
+        Host {
+            xen,
+            xs,
+            run_dir: RUN_DIR.into(),
+            work_dir: WORK_DIR.into(),
+            crash_dir: CRASH_DIR.into(),
+            console_dir: CONSOLE_DIR.into(),
+            progress: |_| {},
+            log: |_| {},
+            attend: Box::new(|_| Ok(())),
+        }
     }
 
     /// A domain's name; the control domain has one without a store.

@@ -6,8 +6,10 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+mod crash;
 mod create;
 mod device;
+mod dump;
 mod end;
 mod error;
 mod host;
@@ -20,6 +22,7 @@ mod work;
 pub use config::{Action, Disk, DomainConfig, Vif};
 pub use create::{Options, cpu_set};
 pub use device::{BlockInfo, ChannelInfo, VifInfo};
+pub use dump::Dumped;
 pub use error::{Error, Kind, Result};
 pub use host::{Attend, Domain, Host};
 pub use life::{Control, Ended};

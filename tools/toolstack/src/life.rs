@@ -184,6 +184,19 @@ impl<H: Hypercalls> Host<H> {
             SHUTDOWN_suspend => Action::Preserve,
             _ => config.on_poweroff,
         };
+        let core = match u32::from(reason) {
+            SHUTDOWN_crash => Some(config.core_on_crash),
+            SHUTDOWN_watchdog => Some(config.core_on_watchdog),
+            _ => None,
+        };
+        if let Some(core) = core {
+            let (name, why) = (&config.name, crate::crash::reason(reason));
+            match self.keep_crash(&info, &config, core) {
+                Ok(dir) => (self.log)(&format!("domain {name} ({domid}): {why}; see {}", dir.display())),
+                // Its end is not kept from happening by that.
+                Err(error) => (self.log)(&format!("domain {name} ({domid}): {why}; {error}")),
+            }
+        }
         match action {
             Action::Preserve => Ok(Some(Ended::Preserved)),
             Action::Destroy => {

@@ -1,6 +1,7 @@
 //! What a domain is to be: read from a file in the syntax of xl.cfg.
 
 pub mod disk;
+mod keys;
 pub mod near;
 pub mod syntax;
 pub mod vif;
@@ -8,6 +9,7 @@ pub mod vif;
 pub use disk::Disk;
 pub use vif::{DEFAULT_BRIDGE, Vif};
 
+use self::keys::{KEYS, MISSING, WITHOUT_EFFECT};
 use self::syntax::{At, Setting, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -31,13 +33,15 @@ impl Action {
     const NAMES: &[&str] =
         &["destroy", "restart", "rename-restart", "preserve", "coredump-destroy", "coredump-restart"];
 
-    fn from_name(name: &str) -> Option<Action> {
+    /// With whether a core file is written first.
+    fn from_name(name: &str) -> Option<(Action, bool)> {
         match name {
-            // Core files are not written yet: the rest of these is done.
-            "destroy" | "coredump-destroy" => Some(Action::Destroy),
-            "restart" | "coredump-restart" => Some(Action::Restart),
-            "rename-restart" => Some(Action::RenameRestart),
-            "preserve" => Some(Action::Preserve),
+            "destroy" => Some((Action::Destroy, false)),
+            "restart" => Some((Action::Restart, false)),
+            "rename-restart" => Some((Action::RenameRestart, false)),
+            "preserve" => Some((Action::Preserve, false)),
+            "coredump-destroy" => Some((Action::Destroy, true)),
+            "coredump-restart" => Some((Action::Restart, true)),
             _ => None,
         }
     }
@@ -83,6 +87,12 @@ pub struct DomainConfig {
     pub on_crash: Action,
     /// When its watchdog ended it.
     pub on_watchdog: Action,
+    /// A core file is written when it crashed.
+    #[serde(default)]
+    pub core_on_crash: bool,
+    /// A core file is written when its watchdog ended it.
+    #[serde(default)]
+    pub core_on_watchdog: bool,
     /// The most event channels.
     pub max_event_channels: u32,
     /// The most frames of its grant table.
@@ -109,97 +119,6 @@ impl Message {
         }
     }
 }
-
-/// Keys that are understood.
-const KEYS: &[&str] = &[
-    "name",
-    "type",
-    "builder",
-    "uuid",
-    "kernel",
-    "ramdisk",
-    "cmdline",
-    "root",
-    "extra",
-    "memory",
-    "maxmem",
-    "vcpus",
-    "maxvcpus",
-    "cpus",
-    "cpu",
-    "cpus_soft",
-    "pool",
-    "disk",
-    "vif",
-    "on_poweroff",
-    "on_reboot",
-    "on_crash",
-    "on_watchdog",
-    "on_shutdown",
-    "max_event_channels",
-    "event_channels",
-    "max_grant_frames",
-    "max_maptrack_frames",
-];
-
-/// Keys of xl that are right, and have no effect on what exists so far.
-const WITHOUT_EFFECT: &[&str] = &[
-    "vfb",
-    "localtime",
-    "rtc_timeoffset",
-    "cpu_weight",
-    "cap",
-    "nodes",
-    "dhcp",
-    "ip",
-    "netmask",
-    "gateway",
-    "hostname",
-    "on_soft_reset",
-    "features",
-    "claim_mode",
-    "shadow_memory",
-    "serial",
-    "vnc",
-    "sdl",
-    "usb",
-    "boot",
-    "acpi",
-    "apic",
-    "pae",
-    "tsc_mode",
-    "e820_host",
-    "cpuid",
-    "xen_platform_pci",
-    "driver_domain",
-    "vtpm",
-    "seclabel",
-    "timer_mode",
-    "device_model_version",
-    "device_model_override",
-    "loader",
-    "passthrough",
-    "max_grant_version",
-    "vnclisten",
-    "vncpasswd",
-    "keymap",
-    "soundhw",
-    "stdvga",
-    "videoram",
-    "usbdevice",
-    "viridian",
-    "nestedhvm",
-    "hap",
-    "suppress_spurious_page_faults",
-    "irqs",
-    "ioports",
-    "iomem",
-    "channel",
-    "gfx_passthru",
-];
-
-/// Keys of xl that ask for what is not there: going on without would give another domain than was wanted.
-const MISSING: &[&str] = &["bootloader", "bootloader_args", "pci", "vscsi", "p9", "pvcalls", "device_tree"];
 
 const MIB: u64 = 1024;
 
@@ -232,12 +151,13 @@ pub fn parse(text: &str, more: &[String]) -> Result<(DomainConfig, Vec<Message>)
         }
     }
     let config = Reader { settings: &settings }.read()?;
-    for (name, setting) in &settings {
-        if let Value::Text(text) = &setting.value
-            && name.starts_with("on_")
+    // Whoever switches himself off leaves nothing to look for.
+    for name in ["on_poweroff", "on_reboot", "on_shutdown"] {
+        if let Some(setting) = settings.get(name)
+            && let Value::Text(text) = &setting.value
             && let Some(rest) = text.strip_prefix("coredump-")
         {
-            let what = format!("{name}: no core file is written yet, the domain's end is that of \"{rest}\"");
+            let what = format!("{name}: a core file is written after crashes only, so this is \"{rest}\"");
             warnings.push(Message { at: Some(setting.value_at), what });
         }
     }
@@ -328,9 +248,10 @@ impl Reader<'_> {
         }
     }
 
-    fn action(&self, name: &str, default: Action) -> Result<Action, Message> {
+    /// With whether a core file is written first.
+    fn action(&self, name: &str, default: Action) -> Result<(Action, bool), Message> {
         match self.text(name)? {
-            None => Ok(default),
+            None => Ok((default, false)),
             Some(text) => match Action::from_name(text) {
                 Some(action) => Ok(action),
                 None => {
@@ -406,6 +327,9 @@ impl Reader<'_> {
         };
         let cpus = if self.settings.contains_key("cpus") { self.cpus("cpus")? } else { self.cpus("cpu")? };
         let many = 1..=1 << 16;
+        let on_shutdown = self.action("on_shutdown", Action::Destroy)?.0;
+        let (on_crash, core_on_crash) = self.action("on_crash", Action::Destroy)?;
+        let (on_watchdog, core_on_watchdog) = self.action("on_watchdog", Action::Destroy)?;
         Ok(DomainConfig {
             name: name.to_owned(),
             uuid,
@@ -424,10 +348,12 @@ impl Reader<'_> {
             },
             disks,
             vifs,
-            on_poweroff: self.action("on_poweroff", self.action("on_shutdown", Action::Destroy)?)?,
-            on_reboot: self.action("on_reboot", Action::Restart)?,
-            on_crash: self.action("on_crash", Action::Destroy)?,
-            on_watchdog: self.action("on_watchdog", Action::Destroy)?,
+            on_poweroff: self.action("on_poweroff", on_shutdown)?.0,
+            on_reboot: self.action("on_reboot", Action::Restart)?.0,
+            on_crash,
+            on_watchdog,
+            core_on_crash,
+            core_on_watchdog,
             max_event_channels: self
                 .small("max_event_channels", many.clone())?
                 .or(self.small("event_channels", many.clone())?)

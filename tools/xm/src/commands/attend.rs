@@ -68,6 +68,7 @@ fn work(domain: &[u8; 16]) -> Outcome {
 fn look_after(domain: &[u8; 16]) -> toolstack::Result<Option<Ended>> {
     let mut host = Host::open()?;
     let Some(attendance) = wait_for_attendance(&host, domain)? else { return Ok(None) };
+    host.log = |line| eprintln!("{line}");
     let own = *domain;
     host.attend = Box::new(move |other| if *other == own { Ok(()) } else { start(other) });
     // A process like this one may have been killed while the domain was between two lives.

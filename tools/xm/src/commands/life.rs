@@ -3,12 +3,17 @@
 use super::{each, host, working_host};
 use crate::failure::{Failure, Outcome};
 use crate::table::Args;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toolstack::{Control, Host};
 use xen_abi::domctl::{
     XEN_DOMCTL_SENDTRIGGER_INIT, XEN_DOMCTL_SENDTRIGGER_NMI, XEN_DOMCTL_SENDTRIGGER_POWER,
     XEN_DOMCTL_SENDTRIGGER_RESET, XEN_DOMCTL_SENDTRIGGER_SLEEP,
 };
+use xen_abi::sched::{SHUTDOWN_crash, SHUTDOWN_reboot};
+
+/// Where core files go whose place nobody names.
+const DUMP_DIR: &str = "/var/lib/xen/dump";
 
 pub fn destroy(args: &Args<'_>) -> Outcome {
     let mut host = working_host()?;
@@ -72,6 +77,51 @@ pub fn button_press(args: &Args<'_>) -> Outcome {
     let mut host = host()?;
     let domain = host.find(args.one("domain"))?;
     Ok(host.xen.send_trigger(domain.info.domid, *number, 0)?)
+}
+
+/// A domain's memory and registers go into a file.
+pub fn dump_core(args: &Args<'_>) -> Outcome {
+    let mut host = host()?;
+    let domain = host.find(args.one("domain"))?;
+    let domid = domain.info.domid;
+    let after = match (args.flag("crash"), args.flag("reset")) {
+        (true, true) => return Err(Failure::usage("--crash and --reset cannot be combined")),
+        (true, false) => Some(SHUTDOWN_crash),
+        (false, true) => Some(SHUTDOWN_reboot),
+        (false, false) => None,
+    };
+    if domid == 0 {
+        return Err(Failure::usage("domain 0: it cannot write its own memory; its kernel's kdump can"));
+    }
+    let file = match args.get("file") {
+        Some(file) => PathBuf::from(file),
+        None => {
+            let dir = Path::new(DUMP_DIR);
+            std::fs::create_dir_all(dir).map_err(toolstack::Error::io(format!("cannot make {DUMP_DIR}")))?;
+            dir.join(format!("{}.core", domain.name))
+        }
+    };
+    // One that ended, or was paused, stands still anyway.
+    let pause = !args.flag("live") && !domain.info.paused() && domain.info.shutdown().is_none();
+    if pause {
+        host.xen.pause_domain(domid)?;
+    }
+    let dumped = host.dump_core(domid, &file);
+    if pause && after.is_none() {
+        host.xen.unpause_domain(domid)?;
+    }
+    let dumped = dumped?;
+    if let Some(reason) = after {
+        host.xen.shut_down(domid, reason)?;
+        if pause {
+            host.xen.unpause_domain(domid)?;
+        }
+    }
+    if dumped.lost > 0 {
+        eprintln!("warning: {} of {} pages went away meanwhile and are empty", dumped.lost, dumped.frames);
+    }
+    crate::output::line(&format!("{}: {} MiB", file.display(), dumped.frames / 256));
+    Ok(())
 }
 
 /// A new configuration for the domain's next start (`reboot`, `on_*=restart`).

@@ -135,6 +135,18 @@ pub const TABLE: &[Entry] = &[
         commands::life::config_update,
     ),
     entry(
+        "dump-core",
+        "Write a domain's memory and registers into a core file",
+        &[
+            Param::Flag('L', "live", "Let it run meanwhile"),
+            Param::Flag('C', "crash", "It crashes afterwards"),
+            Param::Flag('R', "reset", "It reboots afterwards"),
+            DOMAIN,
+            Param::Maybe("file", "Where (/var/lib/xen/dump/NAME.core)"),
+        ],
+        commands::life::dump_core,
+    ),
+    entry(
         "trigger",
         "Pull a trigger of a vcpu",
         &[

@@ -49,10 +49,11 @@ impl Kind {
 
     fn set_share(self, host: &Host, domid: u16, share: Share) -> Outcome {
         let Share { weight, cap } = share;
-        Ok(match self {
+        match self {
             Kind::Credit => host.xen.set_sched_domain(domid, self.id(), &XenDomctlSchedCredit { weight, cap })?,
             Kind::Credit2 => host.xen.set_sched_domain(domid, self.id(), &XenDomctlSchedCredit2 { weight, cap })?,
-        })
+        }
+        Ok(())
     }
 
     /// A pool's parameters, by name and unit.
