@@ -280,7 +280,7 @@ mod tests {
         let frames: Vec<(u64, u64)> = vec![(0, 700), (1, 701), (3, 900)];
         let runs = [Run { address: 0xffff_8880_0000_0000, index: 0, frames: 2 }];
         let version = VersionInfo { version: (4, 17), extra: ".7".into(), ..Default::default() };
-        let image = Image::new(&[context.clone(), context], &[7; PAGE], &frames, &runs, &version);
+        let image = Image::new(&[context, context], &[7; PAGE], &frames, &runs, &version);
         let mut file = image.head;
         assert_eq!(file.len() % PAGE, 0);
         for page in 0..3u8 {

@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use toolstack::{Action, Domain, DomainConfig, Ended, Host, Options, Recovered};
-use xen_abi::sched::SHUTDOWN_reboot;
+use xen_abi::sched::{SHUTDOWN_crash, SHUTDOWN_reboot};
 use xenctl::Xen;
 use xenstore::{Access as _, Xenstore};
 
@@ -63,6 +63,8 @@ impl Machine {
         let mut host = Host::over(Xen::new(tool).unwrap(), Xenstore::open_socket(&socket).unwrap());
         host.run_dir = self.dir.path().join("domains");
         host.work_dir = self.dir.path().join("work");
+        host.crash_dir = self.dir.path().join("crash");
+        host.console_dir = self.dir.path().join("console");
         host
     }
 
@@ -286,6 +288,29 @@ fn who_is_replaced_is_another_domain() {
         well(&machine, |host| host.destroy(domid).unwrap());
     }
     machine.settles_to(&before, "a replacement");
+}
+
+#[test]
+fn a_domain_that_crashes_leaves_a_folder() {
+    let machine = Machine::new();
+    let before = machine.picture();
+    let config = DomainConfig { core_on_crash: true, ..machine.config() };
+    let domain = well(&machine, |host| create(host, &config).unwrap().info);
+    let consoles = machine.dir.path().join("console");
+    std::fs::create_dir_all(&consoles).unwrap();
+    std::fs::write(consoles.join("guest-guest.log"), "its last words\n").unwrap();
+    well(&machine, |host| host.xen.shut_down(domain.domid, SHUTDOWN_crash).unwrap());
+    assert_eq!(well(&machine, |host| host.attend(domain.domid).unwrap()), Some(Ended::Destroyed));
+    let folder = std::fs::read_dir(machine.dir.path().join("crash")).unwrap().next().unwrap().unwrap().path();
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    assert_eq!(read("console"), "its last words\n");
+    assert!(read("registers").starts_with("vcpu 0\n      rip "), "{}", read("registers"));
+    assert!(read("config.json").contains("\"core_on_crash\": true"));
+    let reason = read("reason");
+    assert!(reason.starts_with("domain guest (") && reason.contains("it crashed"), "{reason}");
+    // It never ran: nobody has said where its memory is. Half a file is not left.
+    assert!(reason.contains("no core: ") && !folder.join("core").exists(), "{reason}");
+    machine.settles_to(&before, "a crash");
 }
 
 #[test]

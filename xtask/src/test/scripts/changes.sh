@@ -1,20 +1,21 @@
-# A Debian guest whose memory, vcpus, name and devices change while it runs, ROUNDS times.
+# A Debian guest whose memory, vcpus, name and devices change while it runs, ROUNDS times. Debian's 6.1 loses a MiB for each
+# queue of a network card that is taken out (on Debian's Xen as well), so that 50 rounds need more than 160 MiB.
 . /guests/words.sh
 ok sh /guests/prepare
 ok hello
 truncate -s 4M /tmp/b.img
 note
-ok xm create -q /guests/ramdisk.cfg name=t vcpus=4 memory=160 maxmem=192 on_crash=preserve "extra=console=hvc0 quiet fx.name=t"
+ok xm create -q /guests/ramdisk.cfg name=t vcpus=4 memory=288 maxmem=320 on_crash=preserve "extra=console=hvc0 quiet fx.name=t"
 ok up t
 free() { xm info | awk '/^free_memory/ {print $3}'; }
 has() { [ "$(xm list t | awk 'NR == 2 {print $3}')" = $1 ]; }
 cpus() { [ "$(g t nproc)" = $1 ]; }
 before=$(free)
-ok xm mem-set t 128; ok until_ok 300 has 128
+ok xm mem-set t 256; ok until_ok 300 has 256
 [ $(($(free) - before)) -ge 31 ] || ok false "free memory: $before, then $(free)"
-ok xm mem-set t 160; ok until_ok 300 has 160
+ok xm mem-set t 288; ok until_ok 300 has 288
 xm mem-set t 500 2>/dev/null && ok false "more than its largest memory"
-ok xm mem-max t 224
+ok xm mem-max t 352
 echo memory changes
 g t 'yes >/dev/null & yes >/dev/null & true'
 ok xm vcpu-set t 1; ok until_ok 100 cpus 1
