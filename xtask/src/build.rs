@@ -100,13 +100,16 @@ pub fn cargo(paths: &Paths) -> Command {
 /// The flags that keep this machine's paths out of what is built, as cargo's configuration: two
 /// builds in different folders are the same, byte for byte.
 fn remapped(paths: &Paths) -> String {
+    let flags: Vec<String> = remap_flags(paths).iter().map(|flag| format!("'{flag}'")).collect();
+    format!("target.{BARE_METAL}.rustflags=[{}]", flags.join(","))
+}
+
+/// The same as flags of rustc.
+pub fn remap_flags(paths: &Paths) -> [String; 2] {
     let home = std::env::var_os("HOME").map_or_else(PathBuf::new, PathBuf::from);
     let cargo_home = std::env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from);
-    let flags: Vec<String> = [(&paths.root, "/ferroxen"), (&cargo_home, "/cargo")]
-        .iter()
-        .map(|(from, to)| format!("'--remap-path-prefix={}={to}'", from.display()))
-        .collect();
-    format!("target.{BARE_METAL}.rustflags=[{}]", flags.join(","))
+    [(&paths.root, "/ferroxen"), (&cargo_home, "/cargo")]
+        .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()))
 }
 
 /// Copies an ELF file without its debugging sections; function names stay.

@@ -7,6 +7,7 @@ mod boot_time;
 mod build;
 mod check;
 mod clean;
+mod deb;
 mod endure;
 mod fuzz;
 mod fxbench;
@@ -47,6 +48,8 @@ enum Task {
     Test(test::TestArgs),
     /// Build the hypervisor into dist/
     Build(build::BuildArgs),
+    /// Make Debian packages of the hypervisor and of the tools, into dist/
+    Deb(deb::DebArgs),
     /// Check format, lints, dependency direction, disassembly, unsafe
     Check(check::CheckArgs),
     /// Boot a machine: hypervisor, dom0, commands or a shell
@@ -72,6 +75,7 @@ fn main() {
         Task::Boot(args) => boot::main(&paths, args),
         Task::Test(args) => test::main(&paths, args),
         Task::Build(args) => build::main(&paths, args),
+        Task::Deb(args) => deb::main(&paths, args),
         Task::Check(args) => check::main(&paths, args),
         Task::Fuzz(args) => fuzz::main(&paths, args),
         Task::Bench(args) => bench::main(&paths, args),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::build::cargo;
+use crate::build::{cargo, remap_flags};
 use crate::paths::Paths;
 use crate::process::run;
 use crate::ui;
@@ -16,8 +16,31 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("xenstored", &[]),
     ("xenconsoled", &[]),
     ("blkback", &["blkimg"]),
-    ("xenstore", &["xenstore-ls", "xenstore-read", "xenstore-write", "xenstore-rm", "xenstore-list"]),
+    (
+        "xenstore",
+        &[
+            "xenstore-ls",
+            "xenstore-read",
+            "xenstore-write",
+            "xenstore-rm",
+            "xenstore-list",
+            "xenstore-exists",
+            "xenstore-chmod",
+            "xenstore-watch",
+            "xenstore-control",
+        ],
+    ),
 ];
+
+/// The programs' names.
+pub fn programs() -> impl Iterator<Item = &'static str> {
+    PROGRAMS.iter().map(|(name, _)| *name)
+}
+
+/// Other names, each with its program.
+pub fn links() -> Vec<(&'static str, &'static str)> {
+    PROGRAMS.iter().flat_map(|(name, others)| others.iter().map(|other| (*other, *name))).collect()
+}
 
 /// What dom0 runs: store, its own entry there, consoles.
 pub const START: &str = r#"# Ferroxen's tools, in the order that works: store, dom0's entry in it, consoles.
@@ -40,10 +63,11 @@ pub fn build(paths: &Paths) -> Result<Vec<(String, PathBuf)>> {
     const TARGET: &str = "x86_64-unknown-linux-gnu";
     ui::step("building the tools");
     let mut cmd = cargo(paths);
-    cmd.env(
-        "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
-        "-Ctarget-feature=+crt-static -Crelocation-model=static -Cstrip=symbols",
-    );
+    // Encoded, because a folder's name may hold a blank.
+    let mut flags = vec!["-Ctarget-feature=+crt-static", "-Crelocation-model=static", "-Cstrip=symbols"];
+    let remap = remap_flags(paths);
+    flags.extend(remap.iter().map(String::as_str));
+    cmd.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     cmd.args(["build", "--quiet", "--profile", "tools", "--target", TARGET]);
     for (name, _) in PROGRAMS {
         cmd.args(["-p", name]);

@@ -21,7 +21,7 @@ use clap::Args;
 use self::boots::{Boot, Expect};
 use crate::boot::{self, BootArgs, End, Outcome};
 use crate::paths::Paths;
-use crate::{build, fuzz, guests, lab, setup, ui};
+use crate::{build, deb, fuzz, guests, lab, setup, ui};
 
 /// What `./x test` is told.
 #[derive(Debug, Args)]
@@ -98,6 +98,8 @@ pub fn main(paths: &Paths, args: &TestArgs) -> Result<i32> {
         cargo::run("host tests", build::cargo(paths).args(["test", "--workspace", "--no-fail-fast"]), &mut tally)?;
         ui::step("models of what CPUs do at once, by loom");
         loom::run(paths, &mut tally)?;
+        ui::step("Debian packages");
+        deb::test(paths, &mut tally);
         if !args.host {
             fuzz::smoke(paths, args.fuzz_seconds, &mut tally)?;
         }
