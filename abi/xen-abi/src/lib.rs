@@ -1,6 +1,6 @@
 //! Xen's public ABI for x86, written once: hypercall numbers, structs, constants and error numbers.
 //!
-//! * One module for each public header. Constants, fields and scalar types keep their C names; a struct is the
+//! * One module for each public header, and [`ferroxen`] for what this hypervisor has beside them. Constants, fields and scalar types keep their C names; a struct is the
 //!   CamelCase of its C tag (`struct mmuext_op` is [`xen::MmuextOp`]).
 //! * Every struct is `repr(C)` without implicit padding and derives zerocopy's traits, so that
 //!   `T::read_from_bytes` is sound on anything that a guest passes, and `as_bytes` leaks nothing. Padding is
@@ -35,6 +35,7 @@ pub mod elfnote;
 pub mod errno;
 pub mod event_channel;
 pub mod features;
+pub mod ferroxen;
 pub mod grant_table;
 mod guest_ptr;
 pub mod hvm_op;

@@ -32,6 +32,9 @@ pub struct Vcpu<P: Platform> {
     pub info_frame: AtomicU64,
     /// An NMI waits (VCPUOP_send_nmi).
     pub pending_nmi: AtomicBool,
+    /// Hypercalls that it made, as of its last interrupt: those that the shortest paths answer (HYPERVISOR_iret) not among them,
+    /// a multicall as one. Written by the CPU that runs it only.
+    pub hypercalls: AtomicU64,
     /// Its timers.
     pub timers: VcpuTimers,
     /// VCPUOP_register_vcpu_time_memory_area: linear address; 0: none.
@@ -74,6 +77,7 @@ impl<P: Platform> Vcpu<P> {
             runstate: VcpuRunState::default(),
             info_frame: AtomicU64::new(0),
             pending_nmi: AtomicBool::new(false),
+            hypercalls: AtomicU64::new(0),
             timers: VcpuTimers::default(),
             time_area: AtomicU64::new(0),
             events: VcpuEvents::default(),

@@ -29,6 +29,7 @@ use core::sync::atomic::Ordering;
 use ferroxen_sync::Shared;
 use xen_abi::Errno;
 use xen_abi::domctl::*;
+use xen_abi::ferroxen::XEN_DOMCTL_ferroxen_vcpu_account;
 use xen_abi::member;
 
 /// The scheduler as tools know it: by weight, work-conserving, as credit2 is.
@@ -99,8 +100,9 @@ pub fn domctl<P: Platform>(
     };
     let dom = found.ok_or(Errno::ESRCH)?;
     let on = On { dom: &dom, arg };
-    if dom.is_dying() && !matches!(op.cmd, XEN_DOMCTL_destroydomain | XEN_DOMCTL_getdomaininfo | XEN_DOMCTL_getvcpuinfo)
-    {
+    const OF_THE_DYING: &[u32] =
+        &[XEN_DOMCTL_destroydomain, XEN_DOMCTL_getdomaininfo, XEN_DOMCTL_getvcpuinfo, XEN_DOMCTL_ferroxen_vcpu_account];
+    if dom.is_dying() && !OF_THE_DYING.contains(&op.cmd) {
         return Err(Errno::EINVAL.into());
     }
     if perform(ctx, machine, &on, &mut op)? {
@@ -157,6 +159,7 @@ fn perform<P: Platform>(
         XEN_DOMCTL_setvcpucontext => quiet(context::set(ctx, on, &member::get(&op.u))),
         XEN_DOMCTL_getvcpucontext => quiet(context::get(ctx, on, &member::get(&op.u))),
         XEN_DOMCTL_getvcpuinfo => told(vcpu::info(ctx, dom, op)),
+        XEN_DOMCTL_ferroxen_vcpu_account => told(vcpu::account(ctx, dom, op)),
         XEN_DOMCTL_setvcpuaffinity => quiet(vcpu::set_affinity(ctx, dom, &member::get(&op.u))),
         XEN_DOMCTL_getvcpuaffinity => quiet(vcpu::get_affinity(ctx, dom, &member::get(&op.u))),
         XEN_DOMCTL_setnodeaffinity | XEN_DOMCTL_getnodeaffinity => {

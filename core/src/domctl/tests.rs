@@ -8,9 +8,11 @@ use crate::frame::IoRanges;
 use crate::sched::{PAUSED, Scheduler, UP};
 use crate::sysctl::tests::TestMachine;
 use crate::testing::{CPUS, GUEST_BASE, TestWorld};
+use crate::time::RunState;
 use std::sync::atomic::Ordering::SeqCst;
 use xen_abi::GuestPtr;
 use xen_abi::arch_x86::{VcpuGuestContext, XenCpuidLeaf};
+use xen_abi::ferroxen::FerroxenVcpuAccount;
 use xen_abi::xen::XenctlBitmap;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -329,6 +331,29 @@ fn a_vcpu_runs_only_where_its_hard_affinity_lets_it() {
     assert!(world.hv.sched.decide(CpuId(1), None, 3).vcpu.is_some());
     let info = call(&world, XEN_DOMCTL_getvcpuinfo, id, XenDomctlGetvcpuinfo::default()).unwrap();
     assert_eq!((info.online, info.running, info.cpu), (1, 1, 1));
+}
+
+#[test]
+fn what_a_vcpu_did_is_told_to_the_control_domain() {
+    let world = world();
+    let id = create(&world);
+    let dom = world.dom(id);
+    let vcpu = dom.vcpu(1).unwrap();
+    world.platform().time.store(1000, SeqCst);
+    vcpu.runstate.change(RunState::Runnable, 400);
+    vcpu.runstate.change(RunState::Running, 700);
+    vcpu.hypercalls.store(12, SeqCst);
+    let ask = |vcpu| FerroxenVcpuAccount { vcpu, ..Default::default() };
+    let told = call(&world, XEN_DOMCTL_ferroxen_vcpu_account, id, ask(1)).unwrap();
+    assert_eq!((told.vcpu, told.hypercalls), (1, 12));
+    assert_eq!((told.runstate.state, told.runstate.time), (0, [300, 300, 0, 400]));
+    let none = call(&world, XEN_DOMCTL_ferroxen_vcpu_account, id, ask(0)).unwrap();
+    assert_eq!((none.hypercalls, none.runstate.time), (0, [0, 0, 0, 1000]));
+    for wrong in [ask(2), ask(u32::MAX), FerroxenVcpuAccount { pad: 1, ..ask(1) }] {
+        assert_eq!(call(&world, XEN_DOMCTL_ferroxen_vcpu_account, id, wrong), Err(Errno::EINVAL));
+    }
+    let by_itself = run(&world, id, op(XEN_DOMCTL_ferroxen_vcpu_account, id, ask(1)));
+    assert_eq!(by_itself, Err(Errno::EPERM));
 }
 
 #[test]

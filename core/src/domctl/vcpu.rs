@@ -7,8 +7,10 @@ use crate::domain::Domain;
 use crate::hypercall::Stop;
 use crate::platform::Platform;
 use crate::sched::{BLOCKED, UP};
+use core::sync::atomic::Ordering;
 use xen_abi::Errno;
 use xen_abi::domctl::*;
+use xen_abi::ferroxen::FerroxenVcpuAccount;
 use xen_abi::member;
 use xen_abi::vcpu::RUNSTATE_running;
 use xen_abi::xen::XenctlBitmap;
@@ -28,6 +30,19 @@ pub(super) fn info<P: Platform>(ctx: &Ctx<'_, P>, dom: &Domain<P>, op: &mut XenD
     arg.cpu_time = spent.get(RUNSTATE_running as usize).copied().unwrap_or(0);
     arg.cpu = running.unwrap_or(vcpu.sched.last_cpu()).0.into();
     member::put(&mut op.u, &arg);
+    Ok(())
+}
+
+/// What a vcpu did: its run states, as its domain itself sees them, and its hypercalls.
+pub(super) fn account<P: Platform>(ctx: &Ctx<'_, P>, dom: &Domain<P>, op: &mut XenDomctl) -> Result<(), Errno> {
+    let arg: FerroxenVcpuAccount = member::get(&op.u);
+    if arg.vcpu >= dom.max_vcpus || arg.pad != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let vcpu = dom.vcpu(arg.vcpu).ok_or(Errno::ESRCH)?;
+    let runstate = vcpu.runstate.snapshot(ctx.platform().now());
+    let hypercalls = vcpu.hypercalls.load(Ordering::Relaxed);
+    member::put(&mut op.u, &FerroxenVcpuAccount { runstate, hypercalls, ..arg });
     Ok(())
 }
 

@@ -27,6 +27,7 @@ extern "C" fn hypercall_from_guest(top: &mut StackTop) {
         let _ = bounce::iret(top);
         return;
     }
+    top.cpu.hypercalls = top.cpu.hypercalls.wrapping_add(1);
     let r = &top.regs;
     let args = [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9];
     let result = with_ctx(top, |ctx, _| dispatch(ctx, &mut Hardware, number, args));

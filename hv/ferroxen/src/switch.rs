@@ -67,6 +67,15 @@ pub fn current_for_panic() -> Option<(u16, u32)> {
     running().map(|(vcpu, _, _)| (vcpu.domid.0, vcpu.id))
 }
 
+/// Adds what this CPU counted for the running vcpu to the vcpu's own count, before another one can run.
+pub fn count_hypercalls(top: &mut StackTop) {
+    let more = core::mem::take(&mut top.cpu.hypercalls);
+    if let Some((vcpu, _)) = running_at(top) {
+        // Only this CPU writes it.
+        vcpu.hypercalls.store(vcpu.hypercalls.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+    }
+}
+
 /// Asks the scheduler and does what it says. Returns with a vcpu on this CPU; waits as long as there is none. One that only
 /// waits for an event stays loaded meanwhile: mostly it is also the next, and neither is saved nor flushes anything then.
 pub fn schedule(top: &mut StackTop) {

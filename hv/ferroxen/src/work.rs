@@ -19,6 +19,7 @@ extern "C" fn exit_work_for_guest(top: &mut StackTop) {
     while top.cpu.pending.load(Ordering::Relaxed) != 0 {
         let pending = percpu::take_pending();
         worked = true;
+        switch::count_hypercalls(top);
         // SAFETY: this CPU is set up.
         unsafe { instructions::sti() };
         if perform(top, pending) {

@@ -42,6 +42,8 @@ pub struct CpuBlock {
     pub vm_assist: *const AtomicU64,
     /// This CPU's number.
     pub number: u64,
+    /// Hypercalls of the running vcpu that its own count does not have yet.
+    pub hypercalls: u64,
     /// Per-CPU data of the wiring.
     pub data: *mut c_void,
     /// Its trace buffer; null: there is none.
