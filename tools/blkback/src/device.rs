@@ -8,6 +8,7 @@ use crate::pages::{Grants, Pages};
 use crate::queue::{INDIRECT_MOST, Queue, Rules};
 use crate::redo::Redo;
 use crate::ring::Ring;
+use crate::statistics::{Counts, Statistics};
 use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::AsFd as _;
@@ -54,6 +55,9 @@ pub struct Device {
     image: Image,
     rules: Rules,
     redo: PathBuf,
+    statistics: Option<Statistics>,
+    /// Of the rings before the one that is served.
+    counts: Counts,
     served: Option<Served>,
     /// The guest's ring makes no sense: it is left alone until the guest begins anew.
     broken: bool,
@@ -92,6 +96,7 @@ impl Device {
         let mut store = Xenstore::open()?;
         if !store.exists(&back)? {
             info!("{back} is not there (any more)");
+            Statistics::forget(run_dir, domid, number);
             return Ok(None);
         }
         let mut node = |name: &str| text(&mut store, &back, name).map(Option::unwrap_or_default);
@@ -113,9 +118,13 @@ impl Device {
         };
         info!("{params}, {} sectors, for domain {domid}", image.sectors());
         watch(&mut store, &back, &front)?;
+        let redo = run_dir.join(format!("{domid}-{number}"));
+        let (statistics, counts) = Statistics::open(run_dir, domid, number, redo.exists());
         Ok(Some(Device {
             domid,
-            redo: run_dir.join(format!("{domid}-{number}")),
+            redo,
+            statistics: Some(statistics),
+            counts,
             back,
             front,
             store: Some(store),
@@ -139,14 +148,17 @@ impl Device {
                 return Ok(());
             }
             let more = self.turns();
+            let counts = self.counts();
+            let untold = self.statistics.as_mut().and_then(|statistics| statistics.tell(&counts));
             let timeout = match (more, &self.store) {
                 (true, _) => Some(Duration::ZERO),
                 (false, None) => Some(STORE_AGAIN),
-                (false, Some(_)) => None,
+                (false, Some(_)) => untold,
             };
             let stopped = self.wait(stop, timeout)?;
             if stopped {
                 // What was answered is on the disk; the ring is left for whoever comes next.
+                self.statistics.iter_mut().for_each(|statistics| statistics.write(&counts));
                 self.image.sync().context("the image cannot be synchronised")?;
                 return Ok(());
             }
@@ -271,6 +283,7 @@ impl Device {
                         self.say(store, state::CLOSED)?;
                     }
                     if step == Step::End {
+                        self.statistics.take().into_iter().for_each(Statistics::remove);
                         return Ok(true);
                     }
                 }
@@ -349,7 +362,8 @@ impl Device {
         let redo = Redo::open(&self.redo).with_context(|| format!("{}", self.redo.display()));
         let queue = redo.and_then(|redo| Ok(Queue::new(ring, pages, self.rules, redo, resumed)?));
         match queue {
-            Ok(queue) => {
+            Ok(mut queue) => {
+                queue.counts = self.counts;
                 // A backend that died may have answered and not told.
                 let _ = self.events.notify(port);
                 self.served = Some(Served { queue, port });
@@ -362,9 +376,14 @@ impl Device {
         }
     }
 
+    fn counts(&self) -> Counts {
+        self.served.as_ref().map_or(self.counts, |served| served.queue.counts)
+    }
+
     /// Unmaps everything of the guest's.
     fn let_go(&mut self) {
         if let Some(served) = self.served.take() {
+            self.counts = served.queue.counts;
             served.queue.end();
             // The guest may have closed its end.
             let _ = self.events.unbind(served.port);

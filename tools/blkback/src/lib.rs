@@ -29,5 +29,6 @@ pub mod queue;
 pub mod redo;
 pub mod request;
 pub mod ring;
+pub mod statistics;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -6,6 +6,7 @@ use crate::protocol::{Body, Request, Response, SEGMENT, Segment, Segments, Trans
 use crate::redo::Redo;
 use crate::request::{PAGE, Refused, SECTOR, place, total};
 use crate::ring::{Broken, Ring};
+use crate::statistics::Counts;
 use xen_abi::io::blkif::{BLKIF_MAX_SEGMENTS_PER_REQUEST, BLKIF_OP_READ, BLKIF_RSP_OKAY};
 use xen_wire::ring::RingMemory;
 
@@ -30,6 +31,8 @@ pub struct Queue<M: RingMemory, G: Grants> {
     rules: Rules,
     redo: Redo,
     buffer: Vec<u8>,
+    /// What was done, for those who watch.
+    pub counts: Counts,
 }
 
 /// What came of a turn.
@@ -44,7 +47,7 @@ pub struct Turn {
 impl<M: RingMemory, G: Grants> Queue<M, G> {
     /// `resumed`: another backend served the ring before, and may have died at any point.
     pub fn new(ring: Ring<M>, pages: Pages<G>, rules: Rules, redo: Redo, resumed: bool) -> std::io::Result<Self> {
-        let mut queue = Queue { ring, pages, rules, redo, buffer: Vec::new() };
+        let mut queue = Queue { ring, pages, rules, redo, buffer: Vec::new(), counts: Counts::default() };
         match queue.redo.noted(queue.ring.done()) {
             // Whoever resumes tells the guest in any case.
             Some(answers) if resumed => drop(queue.ring.answer(&answers)),
@@ -80,11 +83,32 @@ impl<M: RingMemory, G: Grants> Queue<M, G> {
 
     fn answer(&mut self, disk: &mut impl Disk, request: &Request) -> Response {
         let done = self.perform(disk, request);
+        self.count(request, done.is_ok());
         if let Err(refused) = done {
             tracing::debug!("request {:#x}, operation {}: {refused}", request.id, request.operation);
         }
         let status = done.map_or_else(Refused::status, |()| BLKIF_RSP_OKAY);
         Response { id: request.id, operation: request.operation, status }
+    }
+
+    /// Bytes are those that reached the guest or the disk: what was read into the buffer, or written from it.
+    fn count(&mut self, request: &Request, done: bool) {
+        let counts = &mut self.counts;
+        let bytes = if done { self.buffer.len() as u64 } else { 0 };
+        counts.failed_requests += u64::from(!done);
+        match &request.body {
+            Body::Transfer(Transfer::Read, ..) => {
+                counts.read_requests += 1;
+                counts.read_bytes = counts.read_bytes.wrapping_add(bytes);
+            }
+            Body::Transfer(transfer, ..) => {
+                let flushes = done && bytes == 0 || *transfer == Transfer::Flush;
+                *(if flushes { &mut counts.flush_requests } else { &mut counts.write_requests }) += 1;
+                counts.written_bytes = counts.written_bytes.wrapping_add(bytes);
+            }
+            Body::Discard { .. } => counts.discard_requests += 1,
+            Body::Unknown => {}
+        }
     }
 
     fn perform(&mut self, disk: &mut impl Disk, request: &Request) -> Result<(), Refused> {

@@ -105,6 +105,29 @@ fn rw(op: u8, sector: u64, segments: &[Vec<u8>]) -> Vec<u8> {
 }
 
 #[test]
+fn requests_are_counted_by_what_they_do() {
+    let mut world = World::new(Layout::X86_64, false, RULES);
+    let discard = slot(Layout::X86_64, BLKIF_OP_DISCARD, 0, 9, 0, &8u64.to_le_bytes());
+    let requests = [
+        rw(BLKIF_OP_WRITE, 3, &[segment(1, 1, 2), segment(2, 0, 7)]),
+        rw(BLKIF_OP_READ, 0, &[segment(3, 7, 7)]),
+        rw(BLKIF_OP_READ, SECTORS as u64, &[segment(3, 7, 7)]),
+        rw(BLKIF_OP_FLUSH_DISKCACHE, 0, &[]),
+        rw(BLKIF_OP_WRITE_BARRIER, 0, &[segment(1, 0, 0)]),
+        discard,
+        rw(99, 0, &[]),
+    ];
+    let mut queue = world.queue(false);
+    requests.iter().for_each(|request| world.put(request));
+    let mut plate = world.plate.clone();
+    while queue.turn(&mut plate).unwrap().more {}
+    let counts = queue.counts;
+    let requests = [counts.read_requests, counts.write_requests, counts.flush_requests, counts.discard_requests];
+    assert_eq!(requests, [2, 2, 1, 1]);
+    assert_eq!((counts.read_bytes, counts.written_bytes, counts.failed_requests), (512, 11 * 512, 2));
+}
+
+#[test]
 fn what_is_written_is_read_and_goes_nowhere_else() {
     for persistent in [false, true] {
         let mut world = World::new(Layout::X86_64, persistent, RULES);
