@@ -20,6 +20,20 @@ pub enum Kind {
     TimedOut,
 }
 
+impl Kind {
+    /// The exit code of a program that ends with it.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Kind::Failed => 1,
+            Kind::Usage => 2,
+            Kind::NotFound => 3,
+            Kind::Permission => 4,
+            Kind::Down => 5,
+            Kind::TimedOut => 6,
+        }
+    }
+}
+
 /// A failure.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

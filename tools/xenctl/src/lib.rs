@@ -19,7 +19,7 @@ pub use memory::GrantCount;
 pub use pool::Pool;
 pub use sched::VcpuParameters;
 pub use system::{CpuTopology, NodeMemory, SystemInfo, VersionInfo};
-pub use vcpu::{CpuSet, VcpuInfo};
+pub use vcpu::{CpuSet, StateTimes, VcpuInfo};
 pub use xen_abi::Errno;
 pub use xen_abi::event_channel::EvtchnBinding;
 pub use xen_call::{Buffer, ForeignMap, Hypercalls, RingMemory};

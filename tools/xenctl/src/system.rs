@@ -80,6 +80,18 @@ impl<H: Hypercalls> Xen<H> {
         Ok(list(&buffer, count as usize))
     }
 
+    /// How long each CPU had nothing to do since boot, in nanoseconds.
+    ///
+    /// # Errors
+    /// The hypervisor's.
+    pub fn idle_times(&self) -> Result<Vec<u64>> {
+        const MOST: u32 = 4096;
+        let buffer = self.buffer(MOST as usize * size_of::<XenSysctlCpuinfo>())?;
+        let arg = XenSysctlGetcpuinfo { max_cpus: MOST, info: GuestPtr::new(buffer.addr()), ..Default::default() };
+        let count = self.sysctl("ask for the CPUs' idle times", XEN_SYSCTL_getcpuinfo, &arg)?.nr_cpus.min(MOST);
+        Ok(list::<_, XenSysctlCpuinfo>(&buffer, count as usize).iter().map(|cpu| cpu.idletime).collect())
+    }
+
     /// All nodes, with the distances between them.
     ///
     /// # Errors

@@ -1,10 +1,12 @@
 //! Vcpus: their first state, what they do, where they may run.
 
-use crate::{Result, Xen};
+use crate::{Error, Result, Xen};
 use xen_abi::arch_x86::VcpuGuestContext;
 use xen_abi::domctl::*;
-use xen_abi::xen::XenctlBitmap;
-use xen_abi::{GuestPtr, member};
+use xen_abi::ferroxen::{FerroxenVcpuAccount, XEN_DOMCTL_ferroxen_vcpu_account};
+use xen_abi::vcpu::{VCPUOP_get_runstate_info, VcpuRunstateInfo};
+use xen_abi::xen::{__HYPERVISOR_vcpu_op, XenctlBitmap};
+use xen_abi::{Errno, GuestPtr, member};
 use xen_call::{Buffer as _, Hypercalls};
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
@@ -21,6 +23,26 @@ pub struct VcpuInfo {
     pub cpu_time: u64,
     /// The CPU where it is or was last.
     pub cpu: u32,
+}
+
+/// How long a vcpu was in which state, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateTimes {
+    /// On a CPU.
+    pub running: u64,
+    /// It could run, and waited for a CPU.
+    pub runnable: u64,
+    /// It waited for an event.
+    pub blocked: u64,
+    /// It was down or paused.
+    pub offline: u64,
+}
+
+impl From<&VcpuRunstateInfo> for StateTimes {
+    fn from(info: &VcpuRunstateInfo) -> Self {
+        let [running, runnable, blocked, offline] = info.time;
+        StateTimes { running, runnable, blocked, offline }
+    }
 }
 
 /// A set of CPUs.
@@ -140,6 +162,34 @@ impl<H: Hypercalls> Xen<H> {
             cpu_time: info.cpu_time,
             cpu: info.cpu,
         })
+    }
+
+    /// How long a vcpu of this domain itself was in which state.
+    ///
+    /// # Errors
+    /// The hypervisor's; `ENOENT`: there is no such vcpu.
+    pub fn own_state_times(&self, vcpu: u32) -> Result<StateTimes> {
+        let mut info = VcpuRunstateInfo::default();
+        self.with(__HYPERVISOR_vcpu_op, &[VCPUOP_get_runstate_info.into(), vcpu.into()], &mut info)
+            .map_err(|errno| Error { what: "look at a vcpu's run states", domid: None, errno })?;
+        Ok(StateTimes::from(&info))
+    }
+
+    /// How long a vcpu of any domain was in which state, and how many hypercalls it made. `None`: the hypervisor is Xen, which
+    /// does not say.
+    ///
+    /// # Errors
+    /// The hypervisor's; `ESRCH`: there is no such vcpu.
+    pub fn vcpu_account(&self, domid: u16, vcpu: u32) -> Result<Option<(StateTimes, u64)>> {
+        let arg = FerroxenVcpuAccount { vcpu, ..Default::default() };
+        match self.domctl("look at its vcpu's account", domid, XEN_DOMCTL_ferroxen_vcpu_account, &arg) {
+            Ok(op) => {
+                let told: FerroxenVcpuAccount = member::get(&op.u);
+                Ok(Some((StateTimes::from(&told.runstate), told.hypercalls)))
+            }
+            Err(Error { errno: Errno::ENOSYS | Errno::EOPNOTSUPP, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Where a vcpu may run, and where it likes to; `count` CPUs are there.

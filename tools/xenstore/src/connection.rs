@@ -65,6 +65,7 @@ pub struct Xenstore {
     last_id: u32,
     received: Vec<u8>,
     events: VecDeque<WatchEvent>,
+    patience: Option<Duration>,
 }
 
 impl Xenstore {
@@ -98,7 +99,13 @@ impl Xenstore {
     }
 
     fn over(link: Link) -> Xenstore {
-        Xenstore { link, last_id: 0, received: Vec::new(), events: VecDeque::new() }
+        Xenstore { link, last_id: 0, received: Vec::new(), events: VecDeque::new(), patience: None }
+    }
+
+    /// How long a reply is waited for. Without it, for ever: the daemon may be about to start again. After
+    /// [`Error::TimedOut`] the connection is of no use any more.
+    pub fn set_patience(&mut self, patience: Option<Duration>) {
+        self.patience = patience;
     }
 
     /// Whether a whole message arrives before `deadline`.
@@ -154,9 +161,13 @@ impl Xenstore {
             return Err(Error::TooLong { op, what: what(request), len: e.len });
         }
         self.link.write_all(&message)?;
+        let deadline = self.patience.map(|patience| Instant::now() + patience);
         let (header, payload) = loop {
-            if let Some(reply) = self.receive(None)? {
+            if let Some(reply) = self.receive(deadline)? {
                 break reply;
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(Error::TimedOut);
             }
         };
         if header.req_id != id {

@@ -1,7 +1,6 @@
 //! Exit codes, and the one line of an error.
 
 use std::process::ExitCode;
-use toolstack::Kind;
 
 /// A command that did not succeed.
 #[derive(Debug)]
@@ -37,15 +36,7 @@ impl Failure {
 
 impl From<toolstack::Error> for Failure {
     fn from(error: toolstack::Error) -> Failure {
-        let code = match error.kind() {
-            Kind::Failed => 1,
-            Kind::Usage => 2,
-            Kind::NotFound => 3,
-            Kind::Permission => 4,
-            Kind::Down => 5,
-            Kind::TimedOut => 6,
-        };
-        Failure::Told(code, error.to_string())
+        Failure::Told(error.kind().exit_code(), error.to_string())
     }
 }
 
