@@ -16,6 +16,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("xenstored", &[]),
     ("xenconsoled", &[]),
     ("blkback", &["blkimg"]),
+    ("xen-exporter", &[]),
     (
         "xenstore",
         &[
