@@ -42,6 +42,16 @@ const DISKS: Expect = Expect::Output(&[
 
 const STREAM: Expect = Expect::Output(&["t1 to t2", "t2 to dom0", "dom0 to t1", "nothing is left", "all well"]);
 
+const METRICS: Expect = Expect::Output(&[
+    "the machine is told of",
+    "the guest's have grown",
+    "slow clients keep nobody out",
+    "a xenstored that hangs costs its own part",
+    "who is gone is not told of",
+    "nothing is left of the guest",
+    "all well",
+]);
+
 /// The boots of this file.
 pub const BOOTS: &[Boot] = &[
     guests(
@@ -78,6 +88,16 @@ pub const BOOTS: &[Boot] = &[
                 "all well",
             ]),
             900,
+        )
+    },
+    guests("metrics_of_a_guest_grow_and_go_with_it", script!("metrics.sh", "BELOW" = "ferroxen"), METRICS, 1200),
+    Boot {
+        hypervisor: "xen",
+        ..guests(
+            "metrics_of_a_guest_grow_and_go_with_it_on_debians_xen",
+            script!("metrics.sh", "BELOW" = "xen"),
+            METRICS,
+            1200,
         )
     },
     sending(
