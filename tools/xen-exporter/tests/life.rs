@@ -59,6 +59,7 @@ fn a_domain_is_told_of_as_long_as_it_is_there() {
         max_event_channels: 1023,
         max_grant_frames: None,
         max_maptrack_frames: None,
+        cpupool: 0,
     };
     let domid = xen.create_domain(&new).unwrap();
     xen.set_max_vcpus(domid, 2).unwrap();
