@@ -54,11 +54,12 @@ pub trait Hypercalls {
     /// What the hypervisor answers.
     fn call(&self, number: u32, args: [u64; 5]) -> Result<u64, Errno>;
 
-    /// Maps frames of a domain, readable and writable, in the order of the list.
+    /// Maps frames of a domain, in the order of the list. Writes through a mapping that is not `writable` do nothing.
     ///
     /// # Errors
-    /// `ESRCH`: no such domain; `EINVAL`: a frame that is not its; nothing is mapped then.
-    fn map_foreign(&self, domid: u16, frames: &[u64]) -> Result<Self::Map, Errno>;
+    /// `ESRCH`: no such domain; `EINVAL`: a frame that is not its; `EBUSY`: a page table, which is never `writable`; nothing
+    /// is mapped then.
+    fn map_foreign(&self, domid: u16, frames: &[u64], writable: bool) -> Result<Self::Map, Errno>;
 
     /// Maps `count` frames, from number `frame` on, of a resource of a domain (`XENMEM_resource_*`).
     ///
@@ -77,8 +78,8 @@ impl<H: Hypercalls> Hypercalls for &H {
     fn call(&self, number: u32, args: [u64; 5]) -> Result<u64, Errno> {
         (**self).call(number, args)
     }
-    fn map_foreign(&self, domid: u16, frames: &[u64]) -> Result<H::Map, Errno> {
-        (**self).map_foreign(domid, frames)
+    fn map_foreign(&self, domid: u16, frames: &[u64], writable: bool) -> Result<H::Map, Errno> {
+        (**self).map_foreign(domid, frames, writable)
     }
     fn map_resource(&self, domid: u16, kind: u16, id: u32, frame: u64, count: usize) -> Result<H::Map, Errno> {
         (**self).map_resource(domid, kind, id, frame, count)

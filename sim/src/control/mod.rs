@@ -110,12 +110,12 @@ impl Hypercalls for Control {
         }
     }
 
-    fn map_foreign(&self, domid: u16, frames: &[u64]) -> Result<SimMap, Errno> {
+    fn map_foreign(&self, domid: u16, frames: &[u64], writable: bool) -> Result<SimMap, Errno> {
         let dom = self.0.hv.domains.get(DomId(domid)).ok_or(Errno::ESRCH)?;
         let mut map = SimMap { control: self.clone(), pages: Vec::new() };
         for frame in frames {
             // As an entry in the control domain's tables would: a page table is not mapped writable.
-            let held = self.as_dom0(|ctx| paging::get_writable(ctx, &dom, Mfn(*frame), true));
+            let held = self.as_dom0(|ctx| paging::get_writable(ctx, &dom, Mfn(*frame), writable));
             map.pages.push(held.map_err(|error| error.errno())?);
         }
         Ok(map)
@@ -137,7 +137,7 @@ impl Hypercalls for Control {
         self.call(__HYPERVISOR_memory_op, [XENMEM_acquire_resource.into(), argument.addr(), 0, 0, 0])?;
         let mut frames = vec![0u64; count];
         list.read(0, frames.as_mut_bytes());
-        self.map_foreign(domid, &frames)
+        self.map_foreign(domid, &frames, true)
     }
 }
 
@@ -180,6 +180,10 @@ impl SimMap {
         let Some((frame, _)) = self.pages.get(offset / PAGE) else { panic!("{offset:#x} is not mapped") };
         self.control.0.hv.platform.page(frame.mfn())
     }
+
+    fn writable(&self, offset: usize) -> bool {
+        matches!(self.pages.get(offset / PAGE), Some((_, Some(_))))
+    }
 }
 
 impl ForeignMap for SimMap {
@@ -193,13 +197,16 @@ impl RingMemory for SimMap {
         self.page(offset).load_u32(offset % PAGE)
     }
     fn store_u32(&self, offset: usize, value: u32) {
-        self.page(offset).store_u32(offset % PAGE, value);
+        if self.writable(offset) {
+            self.page(offset).store_u32(offset % PAGE, value);
+        }
     }
     fn read(&self, offset: usize, into: &mut [u8]) {
         (offset..).zip(into).for_each(|(at, to)| *to = self.page(at).load_u8(at % PAGE));
     }
     fn write(&self, offset: usize, from: &[u8]) {
-        (offset..).zip(from).for_each(|(at, from)| self.page(at).store_u8(at % PAGE, *from));
+        let writable = (offset..).zip(from).filter(|(at, _)| self.writable(*at));
+        writable.for_each(|(at, from)| self.page(at).store_u8(at % PAGE, *from));
     }
 }
 

@@ -71,8 +71,9 @@ impl Hypercalls for Privcmd {
         Ok(u64::from(result.unsigned_abs()))
     }
 
-    fn map_foreign(&self, domid: u16, frames: &[u64]) -> Result<Mapping, Errno> {
-        let map = Mapping::new(&self.calls, frames.len().max(1) * PAGE, 0).map_err(|error| errno_of(&error))?;
+    fn map_foreign(&self, domid: u16, frames: &[u64], writable: bool) -> Result<Mapping, Errno> {
+        let len = frames.len().max(1) * PAGE;
+        let map = Mapping::with_access(&self.calls, len, 0, writable).map_err(|error| errno_of(&error))?;
         let mut errors = vec![0i32; frames.len()];
         let num = u32::try_from(frames.len()).map_err(|_| Errno::E2BIG)?;
         let mut batch =

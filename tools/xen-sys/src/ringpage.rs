@@ -27,7 +27,7 @@ impl RingPage {
     ) -> Result<RingPage, Errno> {
         match grants.and_then(|device| device.map(domid, reference).ok()) {
             Some(page) => Ok(RingPage::Granted(page)),
-            None => hypervisor.map_foreign(domid, &[gfn]).map(RingPage::Mapped),
+            None => hypervisor.map_foreign(domid, &[gfn], true).map(RingPage::Mapped),
         }
     }
 }

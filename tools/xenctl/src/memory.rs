@@ -112,7 +112,16 @@ impl<H: Hypercalls> Xen<H> {
     /// The hypervisor's, or the kernel's.
     pub fn map(&self, domid: u16, frames: &[u64]) -> Result<H::Map> {
         let what = "map its memory";
-        self.hypercalls().map_foreign(domid, frames).map_err(|errno| Error { what, domid: Some(domid), errno })
+        self.hypercalls().map_foreign(domid, frames, true).map_err(|errno| Error { what, domid: Some(domid), errno })
+    }
+
+    /// Maps frames of its to look at them: page tables, too, which nobody maps writable.
+    ///
+    /// # Errors
+    /// The hypervisor's, or the kernel's.
+    pub fn look_at(&self, domid: u16, frames: &[u64]) -> Result<H::Map> {
+        let what = "look at its memory";
+        self.hypercalls().map_foreign(domid, frames, false).map_err(|errno| Error { what, domid: Some(domid), errno })
     }
 
     /// Puts grants into the first frame of its grant table, before it runs: reference, whom, frame.
@@ -152,7 +161,7 @@ impl<H: Hypercalls> Xen<H> {
         let table = if domid == 0 {
             // Nobody may acquire what is his own; but it is his memory.
             let own = self.own_grant_frames(size.nr_frames).map_err(failed)?;
-            self.hypercalls().map_foreign(DOMID_SELF, &own).map_err(failed)?
+            self.hypercalls().map_foreign(DOMID_SELF, &own, false).map_err(failed)?
         } else {
             let (kind, id) = (XENMEM_resource_grant_table, XENMEM_resource_grant_table_id_shared);
             self.hypercalls().map_resource(domid, kind, id, 0, frames).map_err(failed)?

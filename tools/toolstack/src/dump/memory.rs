@@ -45,7 +45,7 @@ pub(super) struct Memory {
 type Table = [u64; ENTRIES];
 
 fn table<H: Hypercalls>(xen: &Xen<H>, domid: u16, mfn: u64) -> xenctl::Result<Table> {
-    let map = xen.map(domid, &[mfn])?;
+    let map = xen.look_at(domid, &[mfn])?;
     let mut bytes = vec![0; PAGE];
     map.read(0, &mut bytes);
     let mut words = bytes.chunks_exact(8).filter_map(|word| word.first_chunk()).map(|word| u64::from_le_bytes(*word));
@@ -98,7 +98,7 @@ impl Memory {
     /// Reads a domain's own table of its frames.
     pub(super) fn read<H: Hypercalls>(xen: &Xen<H>, info: &DomainInfo) -> Result<Memory> {
         let domid = info.domid;
-        let page = xen.map(domid, &[info.shared_info])?;
+        let page = xen.look_at(domid, &[info.shared_info])?;
         let mut bytes = vec![0; PAGE];
         page.read(0, &mut bytes);
         let untold = || {

@@ -68,11 +68,11 @@ impl<H: Hypercalls> Host<H> {
         let mut page = vec![0; PAGE];
         for batch in memory.frames.chunks(AT_ONCE) {
             let mfns: Vec<u64> = batch.iter().map(|(_, mfn)| *mfn).collect();
-            let whole = self.xen.map(domid, &mfns).ok();
+            let whole = self.xen.look_at(domid, &mfns).ok();
             for (at, mfn) in mfns.iter().enumerate() {
                 match &whole {
                     Some(map) => map.read(at * PAGE, &mut page),
-                    None => match self.xen.map(domid, &[*mfn]) {
+                    None => match self.xen.look_at(domid, &[*mfn]) {
                         Ok(map) => map.read(0, &mut page),
                         Err(_) => {
                             dumped.lost += 1;

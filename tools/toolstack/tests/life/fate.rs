@@ -95,9 +95,9 @@ impl Hypercalls for Tool {
         }
         result
     }
-    fn map_foreign(&self, domid: u16, frames: &[u64]) -> Result<SimMap, Errno> {
+    fn map_foreign(&self, domid: u16, frames: &[u64], writable: bool) -> Result<SimMap, Errno> {
         self.step()?;
-        self.control.map_foreign(domid, frames)
+        self.control.map_foreign(domid, frames, writable)
     }
     fn map_resource(&self, domid: u16, kind: u16, id: u32, frame: u64, count: usize) -> Result<SimMap, Errno> {
         self.step()?;

@@ -64,7 +64,7 @@ impl DomainTransport for SimDomains {
     type Page = SimMap;
 
     fn connect(&mut self, domid: u16, gfn: u64, port: u32) -> Result<(), XsError> {
-        let page = self.xen.hypercalls().map_foreign(domid, &[gfn]).map_err(|_| XsError::EINVAL)?;
+        let page = self.xen.hypercalls().map_foreign(domid, &[gfn], true).map_err(|_| XsError::EINVAL)?;
         let mut bind = EvtchnBindInterdomain { remote_dom: domid, remote_port: port, ..Default::default() };
         self.event_op(EVTCHNOP_bind_interdomain, &mut bind).ok_or(XsError::EINVAL)?;
         self.connected.insert(domid, (page, bind.local_port));
