@@ -150,6 +150,9 @@ pub struct BootArgs {
     /// The micro-benchmark /bin/fxbench in the initramfs
     #[arg(long)]
     pub fxbench: bool,
+    /// Debian's fio for guests, in dom0's /guests
+    #[arg(long, requires = "guests")]
+    pub fio: bool,
     /// The programs of the long runs, /bin/fxclock and /bin/fx32, in dom0
     #[arg(long)]
     pub endure: bool,
@@ -194,6 +197,7 @@ impl Default for BootArgs {
             exec: None,
             verbose: false,
             fxbench: false,
+            fio: false,
             endure: false,
             dry_run: false,
             replay: None,
@@ -444,6 +448,9 @@ fn linux(paths: &Paths, args: &BootArgs, dir: &Scratch) -> Result<Kernel> {
     };
     if args.guests {
         files.extend(initramfs::guest_files(paths, &kernel, args.fxbench)?);
+    }
+    if args.fio {
+        files.push(("guests/fio.cpio".to_owned(), initramfs::fio(paths)?));
     }
     for pair in &args.file {
         let (guest, host) = pair.split_once('=').context("--file wants GUEST=HOST")?;

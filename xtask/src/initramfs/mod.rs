@@ -4,6 +4,7 @@
 //! the cache, and a small one with what this boot is told to do.
 
 mod cpio;
+mod fio;
 mod guest;
 mod modules;
 mod tools;
@@ -17,6 +18,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use self::cpio::Cpio;
+pub use self::fio::archive as fio;
 pub use self::guest::files as guest_files;
 use crate::paths::Paths;
 use crate::setup::{Kernel, Parts};

@@ -90,7 +90,7 @@ fn copy_dir<W: Write>(cpio: &mut Cpio<W>, root: &Path, dir: &Path) -> Result<()>
 }
 
 /// Adds the libraries that the ELF file `file` names, and those that they name.
-fn needed(root: &Path, file: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()> {
+pub(super) fn needed(root: &Path, file: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()> {
     let bytes = fs::read(file)?;
     if !bytes.starts_with(b"\x7fELF") {
         return Ok(());
@@ -99,7 +99,7 @@ fn needed(root: &Path, file: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()>
         if name.starts_with("ld-linux") {
             continue;
         }
-        let folders = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"];
+        let folders = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu/ceph"];
         let Some(library) = folders.iter().map(|dir| root.join(dir).join(&name)).find(|path| path.exists()) else {
             bail!("{} needs {name}, which none of the unpacked packages holds", file.display());
         };

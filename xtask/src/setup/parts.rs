@@ -43,6 +43,68 @@ const XEN_TOOLS: &[&str] = &[
     "liblzo2-2",
 ];
 
+/// fio, and what it links with.
+const FIO: &[&str] = &[
+    "fio",
+    "libacl1",
+    "libaio1",
+    "libargon2-1",
+    "libblkid1",
+    "libboost-iostreams1.74.0",
+    "libboost-thread1.74.0",
+    "libbz2-1.0",
+    "libc6",
+    "libcom-err2",
+    "libcryptsetup12",
+    "libdaxctl1",
+    "libdevmapper1.02.1",
+    "libffi8",
+    "libfmt9",
+    "libgcc-s1",
+    "libgfapi0",
+    "libgfrpc0",
+    "libgfxdr0",
+    "libglusterfs0",
+    "libgmp10",
+    "libgnutls30",
+    "libgssapi-krb5-2",
+    "libhogweed6",
+    "libibverbs1",
+    "libicu72",
+    "libidn2-0",
+    "libjson-c5",
+    "libk5crypto3",
+    "libkeyutils1",
+    "libkmod2",
+    "libkrb5-3",
+    "libkrb5support0",
+    "liblzma5",
+    "libnbd0",
+    "libndctl6",
+    "libnettle8",
+    "libnl-3-200",
+    "libnl-route-3-200",
+    "libnuma1",
+    "libp11-kit0",
+    "libpcre2-8-0",
+    "libpmem1",
+    "libpmemblk1",
+    "librados2",
+    "librbd1",
+    "librdmacm1",
+    "libselinux1",
+    "libssl3",
+    "libstdc++6",
+    "libtasn1-6",
+    "libtirpc3",
+    "libudev1",
+    "libunistring2",
+    "libuuid1",
+    "libxml2",
+    "libzstd1",
+    "zlib1g",
+];
+
 /// Which kernel `--kernel` asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KernelChoice {
@@ -157,6 +219,11 @@ impl<'a> Parts<'a> {
         let root =
             self.unpacked("xen-tools-4.17", Suite::Bookworm, XEN_TOOLS, "Debian's Xen tools and libraries (8 MB)")?;
         Ok(XenTools { root })
+    }
+
+    /// fio with the libraries that it links with.
+    pub fn fio(&self) -> Result<PathBuf> {
+        self.unpacked("fio", Suite::Bookworm, FIO, "fio and its libraries (40 MB)")
     }
 
     fn unpacked(&self, name: &str, suite: Suite, packages: &[&str], what: &str) -> Result<PathBuf> {

@@ -63,6 +63,8 @@ pub struct Boot {
     pub guests: bool,
     /// As `--fxbench`.
     pub fxbench: bool,
+    /// As `--fio`.
+    pub fio: bool,
     /// As `--endure`.
     pub endure: bool,
     /// What is typed on the console.
@@ -100,6 +102,7 @@ pub const PLAIN: Boot = Boot {
     tools: None,
     guests: false,
     fxbench: false,
+    fio: false,
     endure: false,
     typed: &[],
     timeout: 0,

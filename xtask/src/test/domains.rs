@@ -40,6 +40,15 @@ const DISKS: Expect = Expect::Output(&[
     "all well",
 ]);
 
+const FIO: Expect = Expect::Output(&[
+    "fio verified phy",
+    "fio verified file",
+    "fio verified raw",
+    "fio verified qcow2",
+    "nothing is left",
+    "all well",
+]);
+
 const STREAM: Expect = Expect::Output(&["t1 to t2", "t2 to dom0", "dom0 to t1", "nothing is left", "all well"]);
 
 const METRICS: Expect = Expect::Output(&[
@@ -118,6 +127,11 @@ pub const BOOTS: &[Boot] = &[
         DISKS,
         3600,
     ),
+    Boot {
+        fio: true,
+        ..guests("fio_verifies_a_tenth_through_every_block_path", script!("fio.sh", "MEGABYTES" = 4), FIO, 1200)
+    },
+    Boot { fio: true, ..guests("fio_verifies_every_block_path", script!("fio.sh", "MEGABYTES" = 40), FIO, 3600) },
     sending(
         "a_tenth_of_a_gigabyte_over_tcp_between_guests_and_dom0_keeps_its_sums",
         script!("stream.sh", "MEGABYTES" = 102),

@@ -183,6 +183,7 @@ fn arguments(paths: &Paths, test: &Boot) -> BootArgs {
         rootfs: test.rootfs,
         nic: test.nic.map(str::to_owned),
         fxbench: test.fxbench,
+        fio: test.fio,
         endure: test.endure,
         typed: test.typed,
         dom0_cmdline: test.dom0_cmdline.to_owned(),
