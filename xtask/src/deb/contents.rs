@@ -19,6 +19,8 @@ pub struct Inputs {
     pub links: Vec<(&'static str, &'static str)>,
     /// xm's manual page.
     pub manual: String,
+    /// xen-exporter's.
+    pub exporter_manual: String,
     /// Completion for bash, zsh, fish.
     pub completions: [String; 3],
     /// Documentation: name, text.
@@ -101,11 +103,14 @@ pub fn tools(inputs: &Inputs) -> Package {
     let mut items = vec![
         Item::link("usr/sbin/xm", "../lib/ferroxen/bin/xm"),
         Item::link("usr/bin/blkimg", "../lib/ferroxen/bin/blkimg"),
+        Item::link("usr/sbin/xen-exporter", "../lib/ferroxen/bin/xen-exporter"),
         Item::text("usr/lib/ferroxen/prepare", 0o755, include_str!("files/tools/prepare")),
         Item::text("usr/lib/ferroxen/guests", 0o755, include_str!("files/tools/guests")),
         unit("xenstored.service", include_str!("files/tools/xenstored.service")),
         unit("xen-init-dom0.service", include_str!("files/tools/xen-init-dom0.service")),
         unit("xenconsoled.service", include_str!("files/tools/xenconsoled.service")),
+        // Started by those who want it: `systemctl enable --now xen-exporter`.
+        unit("xen-exporter.service", include_str!("files/tools/xen-exporter.service")),
         chosen("xen.service", include_str!("files/tools/xen.service")),
         chosen("xendomains.service", include_str!("files/tools/xendomains.service")),
         // By name: where Debian's are chosen, these are what systemd makes of its init scripts, which start at boot as well.
@@ -116,6 +121,7 @@ pub fn tools(inputs: &Inputs) -> Package {
         Item::text("etc/logrotate.d/ferroxen-tools", 0o644, include_str!("files/tools/ferroxen.logrotate")),
         Item::folder("etc/xen/auto"),
         Item::packed("usr/share/man/man1/xm.1.gz", &inputs.manual),
+        Item::packed("usr/share/man/man1/xen-exporter.1.gz", &inputs.exporter_manual),
         Item::text("usr/share/bash-completion/completions/xm", 0o644, bash),
         Item::text("usr/share/zsh/vendor-completions/_xm", 0o644, zsh),
         Item::text("usr/share/fish/vendor_completions.d/xm.fish", 0o644, fish),

@@ -95,6 +95,7 @@ fn inputs(paths: &Paths) -> Result<Inputs> {
         programs,
         links: own_tools::links(),
         manual: said(&["man"])?,
+        exporter_manual: output(Command::new(paths.dist.join("sbin/xen-exporter")).arg("--man"))?,
         completions: [said(&["completion", "bash"])?, said(&["completion", "zsh"])?, said(&["completion", "fish"])?],
         documents: documents(paths)?,
         changelog: text("CHANGELOG.md")?,

@@ -37,6 +37,7 @@ fn inputs(dir: &Path) -> Inputs {
         programs: own_tools::programs().map(|name| (name.to_owned(), program.clone())).collect(),
         links: own_tools::links(),
         manual: ".TH xm 1\n".to_owned(),
+        exporter_manual: ".TH xen-exporter 1\n".to_owned(),
         completions: ["bash", "zsh", "fish"].map(str::to_owned),
         documents: vec![("decisions/1.md".to_owned(), "# One\n".to_owned())],
         changelog: "# Changelog\n".to_owned(),
@@ -106,6 +107,8 @@ fn files_have_their_paths_and_permissions() {
     has(&files, "usr/sbin/xm -> ../lib/ferroxen/bin/xm", "lrwxrwxrwx");
     has(&files, "usr/lib/systemd/system/xenstored.service", "-rw-r--r--");
     has(&files, "usr/share/man/man1/xm.1.gz", "-rw-r--r--");
+    has(&files, "usr/lib/systemd/system/xen-exporter.service", "-rw-r--r--");
+    has(&files, "usr/share/man/man1/xen-exporter.1.gz", "-rw-r--r--");
     has(&files, "usr/share/doc/ferroxen-tools/decisions/1.md", "-rw-r--r--");
     has(&files, "etc/xen/auto/", "drwxr-xr-x");
     // These are the alternatives' business.
