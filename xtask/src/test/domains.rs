@@ -145,6 +145,12 @@ pub const BOOTS: &[Boot] = &[
         3600,
     ),
     guests(
+        "a_crash_leaves_what_is_needed_to_see_why",
+        script!("crash.sh"),
+        Expect::Output(&["a core of a running domain", "a crash is kept", "nothing is left", "all well"]),
+        900,
+    ),
+    guests(
         "a_guest_gives_memory_back_and_everybody_agrees_how_much",
         script!("memory.sh"),
         Expect::Output(&[

@@ -19,6 +19,8 @@ const NOTES: u64 = 3 << 62;
 /// The first entry of the fourth level that is the kernel's, and those that are the hypervisor's (xen.h).
 const KERNEL: usize = 256;
 const HYPERVISOR: std::ops::Range<usize> = 256..272;
+/// How often one table is read: a kernel has some at two addresses; a table that stands in itself would have no end.
+const VISITS: u8 = 4;
 /// Holes in a domain's memory: frames beside those that it may have, at most (16 GiB).
 const HOLES: u64 = 4 << 20;
 
@@ -149,41 +151,50 @@ impl Memory {
 
     /// What the kernel has mapped, by the page tables below a root (a `cr3`).
     pub(super) fn kernel_runs<H: Hypercalls>(&self, xen: &Xen<H>, cr3: u64) -> Result<Vec<Run>> {
-        let known: HashMap<u64, u64> = (0..).zip(&self.frames).map(|(index, (_, mfn))| (*mfn, index)).collect();
-        let mut runs = Vec::new();
+        let known = (0..).zip(&self.frames).map(|(index, (_, mfn))| (*mfn, index)).collect();
+        let mut kernel = Kernel { xen, domid: self.domid, known, visits: HashMap::new(), runs: Vec::new() };
         let top = table(xen, self.domid, cr3 >> 12)?;
         for at in (KERNEL..ENTRIES).filter(|at| !HYPERVISOR.contains(at)) {
             let address = 0xffff << 48 | (at as u64) << 39;
-            self.collect(xen, 2, entry(&top, at), address, &known, &mut runs);
+            kernel.collect(2, entry(&top, at), address);
         }
-        Ok(runs)
+        Ok(kernel.runs)
     }
+}
 
+/// A kernel's part of the address space, read table by table.
+struct Kernel<'a, H: Hypercalls> {
+    xen: &'a Xen<H>,
+    domid: u16,
+    /// Indices of machine frames.
+    known: HashMap<u64, u64>,
+    visits: HashMap<u64, u8>,
+    runs: Vec<Run>,
+}
+
+impl<H: Hypercalls> Kernel<'_, H> {
     /// What is below an entry. What changes meanwhile, or is another's, is left out.
-    fn collect<H: Hypercalls>(
-        &self,
-        xen: &Xen<H>,
-        level: u32,
-        found: u64,
-        address: u64,
-        known: &HashMap<u64, u64>,
-        runs: &mut Vec<Run>,
-    ) {
+    fn collect(&mut self, level: u32, found: u64, address: u64) {
         let mfn = (found & FRAME) >> 12;
-        if found & PRESENT == 0 || !known.contains_key(&mfn) {
+        if found & PRESENT == 0 || !self.known.contains_key(&mfn) {
             return;
         }
-        let Ok(table) = table(xen, self.domid, mfn) else { return };
+        let visits = self.visits.entry(mfn).or_default();
+        if *visits == VISITS {
+            return;
+        }
+        *visits += 1;
+        let Ok(table) = table(self.xen, self.domid, mfn) else { return };
         for (at, found) in table.iter().enumerate() {
             let address = address | (at as u64) << (12 + 9 * level);
             if level > 0 && found & LARGE == 0 {
-                self.collect(xen, level - 1, *found, address, known, runs);
+                self.collect(level - 1, *found, address);
             } else if found & PRESENT != 0 && level <= 1 {
                 let frames = if level == 1 { ENTRIES as u64 } else { 1 };
                 let first = (found & FRAME) >> 12;
                 for n in 0..frames {
-                    if let Some(index) = known.get(&(first + n)) {
-                        extend(runs, address + n * PAGE as u64, *index);
+                    if let Some(index) = self.known.get(&(first + n)) {
+                        extend(&mut self.runs, address + n * PAGE as u64, *index);
                     }
                 }
             }
