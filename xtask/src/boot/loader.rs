@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use super::machine::Start;
 use crate::paths::Paths;
-use crate::setup::{Firmware, Grub};
+use crate::setup::{Firmware, Grub, Ovmf};
 
 /// Who loads the hypervisor (or, without one, the kernel).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -25,6 +25,10 @@ pub enum Via {
     GrubMultiboot,
     /// GRUB's multiboot2 from a CD, on UEFI
     GrubUefi,
+    /// What the GRUB of an installed Debian host boots, on a BIOS; it reboots as it likes
+    Disk,
+    /// The same on UEFI
+    DiskUefi,
 }
 
 /// A file that the loader puts into memory, with its command line.
@@ -70,7 +74,14 @@ impl Via {
                 Ok(Start::Kernel { kernel: copy, append: options, initrd: modules })
             }
             Self::GrubBios | Self::GrubMultiboot | Self::GrubUefi => self.by_grub(paths, &plan, dir),
+            Self::Disk => Ok(Start::Disk { uefi: None }),
+            Self::DiskUefi => Ok(Start::Disk { uefi: Some(uefi(&Grub::find(paths)?, dir)?) }),
         }
+    }
+
+    /// The disk says what is booted.
+    pub fn is_disk(self) -> bool {
+        matches!(self, Self::Disk | Self::DiskUefi)
     }
 
     fn by_grub(self, paths: &Paths, plan: &Plan<'_>, dir: &Path) -> Result<Start> {
@@ -92,13 +103,7 @@ impl Via {
         fs::remove_dir_all(&tree)?;
         let uefi = match firmware {
             Firmware::Bios => None,
-            Firmware::Uefi => {
-                let ovmf = grub.ovmf();
-                let variables = dir.join("variables.fd");
-                fs::copy(&ovmf.variables, &variables)
-                    .with_context(|| format!("no UEFI variables {}", ovmf.variables.display()))?;
-                Some((ovmf, variables))
-            }
+            Firmware::Uefi => Some(uefi(&grub, dir)?),
         };
         Ok(Start::Cd { image, uefi })
     }
@@ -124,7 +129,15 @@ impl Via {
     }
 }
 
-fn by_qemu(kernel: std::path::PathBuf, plan: &Plan<'_>) -> Start {
+/// UEFI with variables of its own in `dir`.
+fn uefi(grub: &Grub, dir: &Path) -> Result<(Ovmf, PathBuf)> {
+    let ovmf = grub.ovmf();
+    let variables = dir.join("variables.fd");
+    fs::copy(&ovmf.variables, &variables).with_context(|| format!("no UEFI variables {}", ovmf.variables.display()))?;
+    Ok((ovmf, variables))
+}
+
+fn by_qemu(kernel: PathBuf, plan: &Plan<'_>) -> Start {
     let modules: Vec<String> =
         plan.modules.iter().map(|module| format!("{} {}", module.file, module.options).trim().to_owned()).collect();
     let initrd = (!modules.is_empty()).then(|| modules.join(","));

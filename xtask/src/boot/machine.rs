@@ -67,6 +67,11 @@ pub enum Start {
         /// UEFI instead of a BIOS, with its variables in this (writable) file.
         uefi: Option<(Ovmf, PathBuf)>,
     },
+    /// The boot loader on the first disk does, again after each reset.
+    Disk {
+        /// As above.
+        uefi: Option<(Ovmf, PathBuf)>,
+    },
 }
 
 /// Everything QEMU is told.
@@ -111,7 +116,10 @@ impl Machine {
         };
         cmd.args(["-machine", chipset, "-accel", "tcg", "-cpu", &self.cpu]);
         cmd.args(["-smp", &self.cpus.to_string(), "-m", &self.memory.to_string()]);
-        cmd.args(["-display", "none", "-no-reboot"]);
+        cmd.args(["-display", "none"]);
+        if !matches!(self.start, Start::Disk { .. }) {
+            cmd.arg("-no-reboot");
+        }
         match self.console {
             Console::Terminal => {
                 let log = self.log.to_string_lossy().replace(',', ",,");
@@ -176,14 +184,9 @@ impl Machine {
                     cmd.args(["-initrd", initrd]);
                 }
             }
+            Start::Disk { uefi } => flash(&mut cmd, uefi.as_ref()),
             Start::Cd { image, uefi } => {
-                let drive = |file: &Path| file.to_string_lossy().replace(',', ",,");
-                if let Some((ovmf, variables)) = uefi {
-                    let code = drive(&ovmf.code);
-                    cmd.args(["-drive", &format!("if=pflash,unit=0,format=raw,readonly=on,file={code}")]);
-                    let variables = drive(variables);
-                    cmd.args(["-drive", &format!("if=pflash,unit=1,format=raw,file={variables}")]);
-                }
+                flash(&mut cmd, uefi.as_ref());
                 cmd.args(["-drive", &format!("if=none,id=cd,format=raw,readonly=on,file={}", drive(image))]);
                 // Firmware reads a SCSI CD much faster than one on IDE.
                 cmd.args(["-device", "virtio-scsi-pci,id=scsi", "-device", "scsi-cd,drive=cd,bus=scsi.0,bootindex=0"]);
@@ -191,6 +194,19 @@ impl Machine {
         }
         cmd.args(&self.more);
         cmd
+    }
+}
+
+/// A file as a value of `-drive`.
+fn drive(file: &Path) -> String {
+    file.to_string_lossy().replace(',', ",,")
+}
+
+/// The flash memory that UEFI and its variables are in.
+fn flash(cmd: &mut Command, uefi: Option<&(Ovmf, PathBuf)>) {
+    if let Some((ovmf, variables)) = uefi {
+        cmd.args(["-drive", &format!("if=pflash,unit=0,format=raw,readonly=on,file={}", drive(&ovmf.code))]);
+        cmd.args(["-drive", &format!("if=pflash,unit=1,format=raw,file={}", drive(variables))]);
     }
 }
 

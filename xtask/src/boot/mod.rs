@@ -29,7 +29,7 @@ use crate::kernel_variants::Variant;
 use crate::paths::Paths;
 use crate::setup::by_hand::Wanted;
 use crate::setup::{Kernel, KernelChoice, Parts, Qemu};
-use crate::{build, endure, guests, own_tools, rootfs, setup, ui};
+use crate::{build, deb, endure, guests, own_tools, rootfs, setup, ui};
 
 /// Exit codes of `./x boot` that no command in dom0 had a part in.
 pub const EXIT_DIED: i32 = 125;
@@ -156,6 +156,9 @@ pub struct BootArgs {
     /// The programs of the long runs, /bin/fxclock and /bin/fx32, in dom0
     #[arg(long)]
     pub endure: bool,
+    /// With --via disk: both Debian packages, built now, and a small guest, beside the commands in /run/orders
+    #[arg(long)]
+    pub packages: bool,
     /// Print QEMU's command line and stop
     #[arg(long)]
     pub dry_run: bool,
@@ -199,6 +202,7 @@ impl Default for BootArgs {
             fxbench: false,
             fio: false,
             endure: false,
+            packages: false,
             dry_run: false,
             replay: None,
             typed: &[],
@@ -313,6 +317,26 @@ struct Prepared {
     dir: Scratch,
 }
 
+/// A Debian host that is installed on a disk: that disk, and one with the orders.
+fn installed_disks(paths: &Paths, args: &BootArgs, dir: &Path) -> Result<Vec<Disk>> {
+    let mut files = Vec::new();
+    if args.packages {
+        for file in deb::packages(paths)? {
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            files.push((name, file));
+        }
+        let hello = build::bare_metal(paths, &["guest-hello"])?.join("guest-hello");
+        files.push(("hello".to_owned(), hello));
+    }
+    for pair in &args.file {
+        let (guest, host) = pair.split_once('=').context("--file wants GUEST=HOST")?;
+        files.push((guest.trim_start_matches('/').to_owned(), PathBuf::from(host)));
+    }
+    let orders = rootfs::installed::orders(args.exec.as_deref(), &files, dir)?;
+    let disk = |file| Disk { file, bus: Bus::Virtio, qcow2: false };
+    Ok(vec![disk(rootfs::installed::image(paths)?), disk(orders)])
+}
+
 fn prepare(paths: &Paths, args: &BootArgs, console: Console) -> Result<Prepared> {
     let cpus = args.cpus.unwrap_or(if args.icount { 1 } else { 2 });
     if args.icount && cpus > 1 && args.cpu.as_deref().is_none_or(|cpu| !cpu.contains("-x2apic")) {
@@ -328,7 +352,7 @@ fn prepare(paths: &Paths, args: &BootArgs, console: Console) -> Result<Prepared>
     setup::by_hand::check(
         paths,
         Wanted {
-            kernel: args.guest.is_none().then_some(&args.kernel),
+            kernel: (args.guest.is_none() && !args.via.is_disk()).then_some(&args.kernel),
             xen: args.hypervisor == Hypervisor::Xen,
             xen_tools: args.hypervisor != Hypervisor::None && matches!(args.tools.as_deref(), Some("debian" | "both")),
             grub: !matches!(args.via, Via::Qemu | Via::Pvh),
@@ -340,6 +364,7 @@ fn prepare(paths: &Paths, args: &BootArgs, console: Console) -> Result<Prepared>
     }
     let dir = Scratch::new()?;
     let hypervisor = match &args.hypervisor {
+        _ if args.via.is_disk() => None,
         Hypervisor::Ferroxen => Some(build::hypervisor(paths)?),
         Hypervisor::Xen => Some(Parts::new(paths).xen()?),
         Hypervisor::File(file) => {
@@ -368,6 +393,12 @@ fn prepare(paths: &Paths, args: &BootArgs, console: Console) -> Result<Prepared>
         machine.disks.push(Disk { file, bus: Bus::Virtio, qcow2: false });
     }
     let (linux, modules) = match &args.guest {
+        _ if args.via.is_disk() => {
+            let mut disks = installed_disks(paths, args, &dir.path)?;
+            disks.append(&mut machine.disks);
+            machine.disks = disks;
+            (None, Vec::new())
+        }
         Some(guest) => {
             if hypervisor.is_none() {
                 bail!("--guest needs a hypervisor: --hypervisor ferroxen or xen");

@@ -6,6 +6,8 @@
 //! `/run/ferroxen`, and leaves the rest to systemd. The unit `ferroxen-exec` runs them once the
 //! multi-user target is reached, between the same marks as the initramfs would print.
 
+pub mod installed;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -57,7 +59,7 @@ const FILES: &[(&str, &str, &str)] = &[
 
 /// The image for `kernel`, made unless the cache has it.
 pub fn image(paths: &Paths, kernel: &Kernel) -> Result<PathBuf> {
-    let packages = packages(paths)?;
+    let packages = packages(paths, "rootfs", PACKAGES)?;
     let mut inputs = vec![MAKE, LABEL];
     inputs.extend(FILES.iter().flat_map(|(name, mode, content)| [*name, *mode, *content]));
     inputs.extend(PACKAGES);
@@ -68,13 +70,7 @@ pub fn image(paths: &Paths, kernel: &Kernel) -> Result<PathBuf> {
     ui::step(format!("making a disk image with Debian's root file system and the modules of {}", kernel.release));
     setup::ensure_rootfs_packages()?;
     let work = paths.cache.join(format!("rootfs.new-{}", std::process::id()));
-    let overlay = work.join("overlay");
-    for (name, mode, content) in FILES {
-        let file = overlay.join(name);
-        fs::create_dir_all(file.parent().context("a file without a folder")?)?;
-        fs::write(&file, content)?;
-        output(Command::new("chmod").arg(mode).arg(&file))?;
-    }
+    overlay(&work, FILES)?;
     let fresh = work.join("image");
     let made = setup::as_root().and_then(|mut cmd| {
         cmd.args(["sh", "-c", MAKE, "make.sh"]).arg(&work).arg(&packages).arg(&fresh).arg(LABEL);
@@ -87,13 +83,25 @@ pub fn image(paths: &Paths, kernel: &Kernel) -> Result<PathBuf> {
     Ok(image)
 }
 
+/// Writes `files` below `work/overlay`.
+fn overlay(work: &Path, files: &[(&str, &str, &str)]) -> Result<()> {
+    let overlay = work.join("overlay");
+    for (name, mode, content) in files {
+        let file = overlay.join(name);
+        fs::create_dir_all(file.parent().context("a file without a folder")?)?;
+        fs::write(&file, content)?;
+        output(Command::new("chmod").arg(mode).arg(&file))?;
+    }
+    Ok(())
+}
+
 /// The unpacked packages as a tar archive.
-fn packages(paths: &Paths) -> Result<PathBuf> {
-    let archive = paths.cache.join(format!("rootfs-bookworm-{:016x}.tar", fnv(PACKAGES)));
+fn packages(paths: &Paths, kind: &str, packages: &[&str]) -> Result<PathBuf> {
+    let archive = paths.cache.join(format!("{kind}-bookworm-{:016x}.tar", fnv(packages)));
     if archive.exists() {
         return Ok(archive);
     }
-    ui::step("downloading Debian's root file system (110 MB) and unpacking it into the cache; it takes minutes");
+    ui::step("downloading Debian's root file system (110 to 250 MB) and unpacking it into the cache; it takes minutes");
     setup::ensure_rootfs_packages()?;
     let sources = setup::bookworm_sources(paths)?;
     let fresh = archive.with_extension(format!("new-{}.tar", std::process::id()));
@@ -101,7 +109,7 @@ fn packages(paths: &Paths) -> Result<PathBuf> {
     // The temporary root is where there is room.
     cmd.arg(format!("TMPDIR={}", paths.cache.display()));
     cmd.args(["mmdebstrap", "--quiet", "--variant=minbase", "--format=tar"]);
-    cmd.arg(format!("--include={}", PACKAGES.join(",")));
+    cmd.arg(format!("--include={}", packages.join(",")));
     for option in proxies()? {
         cmd.arg(format!("--aptopt={option}"));
     }

@@ -79,6 +79,20 @@ impl Grub {
         Ok(())
     }
 
+    /// Writes a UEFI system partition of so many sectors that starts `program`.
+    pub fn system_partition(&self, program: &Path, sectors: u32, image: &Path) -> Result<()> {
+        let mtools = |name: &str| {
+            let mut cmd = Command::new(self.root.join("usr/bin").join(name));
+            cmd.env("LC_ALL", "C").env("LD_LIBRARY_PATH", library_path(&self.root)).arg("-i").arg(image);
+            cmd
+        };
+        std::fs::File::create(image)?.set_len(u64::from(sectors) * 512)?;
+        output(mtools("mformat").args(["-T", &sectors.to_string(), "-h", "16", "-s", "63", "::"]))?;
+        output(mtools("mmd").args(["::/EFI", "::/EFI/BOOT"]))?;
+        output(mtools("mcopy").arg(program).arg("::/EFI/BOOT/BOOTX64.EFI"))?;
+        Ok(())
+    }
+
     /// The UEFI firmware.
     pub fn ovmf(&self) -> Ovmf {
         let dir = self.root.join("usr/share/OVMF");

@@ -67,6 +67,8 @@ pub struct Boot {
     pub fio: bool,
     /// As `--endure`.
     pub endure: bool,
+    /// As `--packages`.
+    pub packages: bool,
     /// What is typed on the console.
     pub typed: &'static [Typed],
     /// Seconds until it is given up; 0: what a boot like this needs.
@@ -104,6 +106,7 @@ pub const PLAIN: Boot = Boot {
     fxbench: false,
     fio: false,
     endure: false,
+    packages: false,
     typed: &[],
     timeout: 0,
 };

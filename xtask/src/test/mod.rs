@@ -7,6 +7,7 @@ mod domains;
 mod endurance;
 pub mod loom;
 mod machines;
+mod packages;
 mod refusals;
 mod survival;
 
@@ -185,6 +186,7 @@ fn arguments(paths: &Paths, test: &Boot) -> BootArgs {
         fxbench: test.fxbench,
         fio: test.fio,
         endure: test.endure,
+        packages: test.packages,
         typed: test.typed,
         dom0_cmdline: test.dom0_cmdline.to_owned(),
         tools: test.tools.map(str::to_owned),
