@@ -125,9 +125,18 @@ pub fn main(paths: &Paths, args: &TestArgs) -> Result<i32> {
 
 /// Every boot, the long ones last.
 fn all() -> impl Iterator<Item = &'static Boot> {
-    [boots::BOOTS, domains::BOOTS, survival::BOOTS, refusals::BOOTS, console::BOOTS, machines::BOOTS, endurance::BOOTS]
-        .into_iter()
-        .flatten()
+    [
+        boots::BOOTS,
+        domains::BOOTS,
+        survival::BOOTS,
+        packages::BOOTS,
+        refusals::BOOTS,
+        console::BOOTS,
+        machines::BOOTS,
+        endurance::BOOTS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 fn named(texts: &[String], boot: &Boot) -> bool {

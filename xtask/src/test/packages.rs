@@ -19,7 +19,7 @@ const HOST: Boot = Boot {
         "Ferroxen: packages are purged",
         "plain Debian: nothing is left, all well",
     ]),
-    timeout: 3000,
+    timeout: 3600,
     full: true,
     ..PLAIN
 };

@@ -41,7 +41,7 @@ rm "$root/early.cfg"
 chroot "$root" grub-editenv /boot/grub/grubenv create
 # For the first boot, which configures GRUB.
 kernel=$(cd "$root/boot" && ls vmlinuz-* | sort -V | tail -n 1)
-printf 'linux /boot/%s root=LABEL=%s ro console=ttyS0,115200\ninitrd /boot/initrd.img-%s\nboot\n' \
+printf 'linux /boot/%s root=LABEL=%s ro console=ttyS0,115200 mitigations=off quiet systemd.show_status=false\ninitrd /boot/initrd.img-%s\nboot\n' \
 	"$kernel" "$label" "${kernel#vmlinuz-}" >"$root/boot/grub/grub.cfg"
 
 truncate -s $((1 + esp_mib + root_mib))M "$image"
