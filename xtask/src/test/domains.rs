@@ -40,6 +40,8 @@ const DISKS: Expect = Expect::Output(&[
     "all well",
 ]);
 
+const COMMANDS: Expect = Expect::Output(&["0  xm create", "0  xm shutdown", "nothing is left", "all well"]);
+
 const FIO: Expect = Expect::Output(&[
     "fio verified phy",
     "fio verified file",
@@ -144,6 +146,8 @@ pub const BOOTS: &[Boot] = &[
         STREAM,
         3600,
     ),
+    guests("every_command_of_xm_on_ferroxen", script!("commands.sh"), COMMANDS, 900),
+    Boot { hypervisor: "xen", ..guests("every_command_of_xm_on_debians_xen", script!("commands.sh"), COMMANDS, 900) },
     guests(
         "a_crash_leaves_what_is_needed_to_see_why",
         script!("crash.sh"),
