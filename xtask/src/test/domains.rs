@@ -102,15 +102,6 @@ pub const BOOTS: &[Boot] = &[
         )
     },
     guests("metrics_of_a_guest_grow_and_go_with_it", script!("metrics.sh", "BELOW" = "ferroxen"), METRICS, 1200),
-    Boot {
-        hypervisor: "xen",
-        ..guests(
-            "metrics_of_a_guest_grow_and_go_with_it_on_debians_xen",
-            script!("metrics.sh", "BELOW" = "xen"),
-            METRICS,
-            1200,
-        )
-    },
     sending(
         "network_cards_have_address_rate_and_script",
         script!("network.sh"),
