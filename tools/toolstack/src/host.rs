@@ -168,7 +168,7 @@ impl<H: Hypercalls> Host<H> {
     /// Gives a domain another name.
     ///
     /// # Errors
-    /// It is taken, or not allowed.
+    /// It is taken, or not allowed; [`Error::NoDomain`] if somebody destroyed the domain meanwhile.
     pub fn rename(&mut self, domid: u16, uuid: &[u8; 16], name: &str) -> Result<()> {
         if let Some(problem) = crate::config::name_problem(name) {
             return Err(Error::Invalid(format!("name \"{name}\": {problem}")));
@@ -176,13 +176,17 @@ impl<H: Hypercalls> Host<H> {
         let (xs, xen) = (&mut self.xs, &self.xen);
         let taken = xs.transaction(|t| {
             let taken = holder(t, xen, name, domid)?;
+            // Whoever is without a name is going: it would stay behind.
+            if t.read_if_there(&format!("{}/name", paths::home(domid)))?.is_none() {
+                return Ok(None);
+            }
             if taken.is_none() {
                 t.write(&format!("{}/name", paths::home(domid)), name.as_bytes())?;
                 t.write(&format!("{}/name", paths::vm(uuid)), name.as_bytes())?;
             }
-            Ok(taken)
+            Ok(Some(taken))
         })?;
-        free(name, taken)?;
+        free(name, taken.ok_or_else(|| Error::NoDomain(domid.to_string()))?)?;
         if let Some(mut config) = self.config_of(domid) {
             name.clone_into(&mut config.name);
             self.save_config(domid, &config)?;

@@ -208,7 +208,11 @@ impl<H: Hypercalls> Host<H> {
                 Ok(Some(Ended::Restarted(self.restart(domid, &config)?.info.domid)))
             }
             Action::RenameRestart => {
-                self.rename(domid, &info.uuid, &format!("{}-{domid}", config.name))?;
+                match self.rename(domid, &info.uuid, &format!("{}-{domid}", config.name)) {
+                    // Somebody destroyed it meanwhile.
+                    Err(Error::NoDomain(_)) => return Ok(None),
+                    other => other?,
+                }
                 let again = crate::DomainConfig { uuid: None, ..config };
                 Ok(Some(Ended::Replaced(self.create(&again, Options::default())?.info.domid)))
             }

@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use toolstack::{Action, Domain, DomainConfig, Ended, Host, Options, Recovered};
+use toolstack::{Action, Domain, DomainConfig, Ended, Host, Kind, Options, Recovered};
 use xen_abi::sched::{SHUTDOWN_crash, SHUTDOWN_reboot};
 use xenctl::Xen;
 use xenstore::{Access as _, Xenstore};
@@ -311,6 +311,17 @@ fn a_domain_that_crashes_leaves_a_folder() {
     // It never ran: nobody has said where its memory is. Half a file is not left.
     assert!(reason.contains("no core: ") && !folder.join("core").exists(), "{reason}");
     machine.settles_to(&before, "a crash");
+}
+
+#[test]
+fn a_domain_that_is_gone_gets_no_other_name() {
+    let machine = Machine::new();
+    let before = machine.picture();
+    let domain = well(&machine, |host| create(host, &machine.config()).unwrap().info);
+    well(&machine, |host| host.destroy(domain.domid).unwrap());
+    let renamed = well(&machine, |host| host.rename(domain.domid, &domain.uuid, "other").map_err(|error| error.kind()));
+    assert_eq!(renamed, Err(Kind::NotFound));
+    machine.settles_to(&before, "a name for who is gone");
 }
 
 #[test]

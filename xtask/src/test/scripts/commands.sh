@@ -28,7 +28,7 @@ t 0 sysrq t h; t 2 sysrq t hh; t 0 trigger t nmi; t 1 trigger t power; t 2 trigg
 truncate -s 4M /tmp/b.img
 t 0 block-attach t /tmp/b.img,raw,xvdb,w; t 0 block-list t; says '^51728'; t 0 vbd-list t; t 0 block-detach t xvdb; t 3 block-detach t xvdb
 t 0 network-attach t bridge=xenbr0; t 0 network-list t; says '00:16:3e'; t 0 network-detach t 0; t 3 network-detach t 0
-t 0 channel-list t; says 'connection'; t 0 config-update t /guests/ramdisk.cfg name=t; t 0 dump-core t /tmp/c; rm -f /tmp/c
+t 0 channel-list t; says 'connection'; t 0 config-update t /guests/ramdisk.cfg name=t "extra=console=hvc0 quiet fx.name=t"; t 0 dump-core t /tmp/c; rm -f /tmp/c
 t 0 cpupool-list; says '^Pool-0'; t 0 cpupool-list -c Pool-0; t 3 cpupool-list none
 t 0 sched-credit2; says '^t  *[0-9]*  *256'; t 0 sched-credit2 -d t; t 0 sched-credit2 -s; says 'ratelimit=1000us'; t 0 sched-credit; t 0 sched-rtds
 t 1 sched-credit -d t; t 1 sched-rtds -d t; t 2 sched-credit2 -w 512; t 2 sched-credit2 -d t -w 0
