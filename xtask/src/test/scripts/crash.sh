@@ -34,9 +34,9 @@ ok grep -q 'no core: .*max_pfn' $crash/hello-*/reason
 rm -r $crash
 echo a crash is kept
 # dump-core -C: it crashes afterwards, and its configuration says what then.
-ok xm create -q /guests/ramdisk.cfg name=t memory=128 "extra=console=hvc0 quiet fx.name=t"
-ok up t
-ok xm dump-core -C t /tmp/c.core; ok is_core /tmp/c.core; rm -f /tmp/c.core
-ok gone t; ok ls $crash/t-*/reason >/dev/null; rm -r $crash
+ok xm create -q /guests/ramdisk.cfg name=u memory=128 "extra=console=hvc0 quiet fx.name=u"
+ok up u
+ok xm dump-core -C u /tmp/c.core; ok is_core /tmp/c.core; rm -f /tmp/c.core
+ok gone u; ok ls $crash/u-*/reason >/dev/null; rm -r $crash
 ok nothing_left "the crashes"
 finish
