@@ -48,5 +48,7 @@ t 0 reboot -w --timeout 60 t; ok until_ok 1200 xm domid t; ok until_ok 2400 sh -
 t 0 shutdown -w --timeout 60 t; ok gone t
 t 0 create -q -p /guests/hello.cfg; t 0 destroy hello
 xenstore-rm /local/pool 2>/dev/null || xenstore rm /local/pool
+# Debian's Xen keeps a few pages of its own from pools that were there.
+[ $other = 0 ] && is_noted() { xm counts | sed '/^frames/d' >/tmp/now && sed '/^frames/d' /tmp/noted | cmp -s - /tmp/now; }
 ok nothing_left "the commands"
 finish
