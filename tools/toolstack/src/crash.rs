@@ -129,7 +129,7 @@ impl<H: Hypercalls> Host<H> {
                 }
             }
         }
-        let messages = self.hypervisor_messages();
+        let messages = self.xen.whole_console().map_err(|error| error.to_string());
         std::thread::sleep(LAST_LINES);
         let console = self.console_dir.join(format!("guest-{}.log", config.name));
         let parts = [
@@ -149,19 +149,6 @@ impl<H: Hypercalls> Host<H> {
         }
         fs::write(dir.join("reason"), told).map_err(failed(&dir))?;
         Ok(dir)
-    }
-
-    /// What the hypervisor's console keeps.
-    fn hypervisor_messages(&self) -> std::result::Result<Vec<u8>, String> {
-        let (mut all, mut next) = (Vec::new(), 0);
-        loop {
-            let (bytes, after) = self.xen.read_console(Some(next), false).map_err(|error| error.to_string())?;
-            if bytes.is_empty() {
-                return Ok(all);
-            }
-            all.extend(bytes);
-            next = after;
-        }
     }
 }
 

@@ -133,7 +133,7 @@ impl<H: Hypercalls> Host<H> {
         if config.cpus.is_empty() && config.cpus_soft.is_empty() {
             return Ok(());
         }
-        let count = self.xen.system_info()?.max_cpu_id + 1;
+        let count = self.cpu_count()?;
         let set = |list: &[String], vcpu: u32| -> Result<Option<CpuSet>> {
             match list.get(vcpu as usize).or(list.last()) {
                 None => Ok(None),

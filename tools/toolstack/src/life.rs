@@ -150,7 +150,7 @@ impl<H: Hypercalls> Host<H> {
     /// A set that is none; the hypervisor's.
     pub fn pin_vcpus(&mut self, domid: u16, vcpu: Option<u32>, hard: Option<&str>, soft: Option<&str>) -> Result<()> {
         let info = self.xen.domain_info(domid)?.ok_or_else(|| Error::NoDomain(domid.to_string()))?;
-        let count = self.xen.system_info()?.max_cpu_id + 1;
+        let count = self.cpu_count()?;
         let set = |text: Option<&str>| match text.filter(|text| *text != "-") {
             None => Ok(None),
             Some(text) => crate::create::cpu_set(text, count).map(Some).map_err(Error::Invalid),
@@ -177,17 +177,13 @@ impl<H: Hypercalls> Host<H> {
         let Some(info) = self.xen.domain_info(domid)? else { return Ok(None) };
         let Some(reason) = info.shutdown() else { return Ok(None) };
         let Some(config) = self.config_of(domid) else { return Ok(None) };
-        let action = match u32::from(reason) {
-            SHUTDOWN_reboot => config.on_reboot,
-            SHUTDOWN_crash => config.on_crash,
-            SHUTDOWN_watchdog => config.on_watchdog,
-            SHUTDOWN_suspend => Action::Preserve,
-            _ => config.on_poweroff,
-        };
-        let core = match u32::from(reason) {
-            SHUTDOWN_crash => Some(config.core_on_crash),
-            SHUTDOWN_watchdog => Some(config.core_on_watchdog),
-            _ => None,
+        // What is done, and of a crash whether a core file is written.
+        let (action, core) = match u32::from(reason) {
+            SHUTDOWN_reboot => (config.on_reboot, None),
+            SHUTDOWN_crash => (config.on_crash, Some(config.core_on_crash)),
+            SHUTDOWN_watchdog => (config.on_watchdog, Some(config.core_on_watchdog)),
+            SHUTDOWN_suspend => (Action::Preserve, None),
+            _ => (config.on_poweroff, None),
         };
         if let Some(core) = core {
             let (name, why) = (&config.name, crate::crash::reason(reason));

@@ -5,10 +5,7 @@ use crate::devices;
 use crate::snapshot::{Disk, Host, Nic, Vcpu};
 use crate::store::Store;
 use std::path::PathBuf;
-use xen_abi::domctl::{
-    XEN_SCHEDULER_ARINC653, XEN_SCHEDULER_CREDIT, XEN_SCHEDULER_CREDIT2, XEN_SCHEDULER_NULL, XEN_SCHEDULER_RTDS,
-};
-use xenctl::{DomainInfo, Errno, Hypercalls, Xen};
+use xenctl::{DomainInfo, Errno, Hypercalls, Xen, scheduler_name};
 
 /// Bytes of a frame.
 const FRAME: u64 = 4096;
@@ -54,17 +51,6 @@ impl<H: Hypercalls> Machine<H> {
     }
 }
 
-fn scheduler(id: u32) -> &'static str {
-    match id {
-        XEN_SCHEDULER_CREDIT => "credit",
-        XEN_SCHEDULER_CREDIT2 => "credit2",
-        XEN_SCHEDULER_ARINC653 => "arinc653",
-        XEN_SCHEDULER_RTDS => "rtds",
-        XEN_SCHEDULER_NULL => "null",
-        _ => "unknown",
-    }
-}
-
 /// `None` for what is not there (any more).
 fn there<T>(answer: xenctl::Result<T>) -> Result<Option<T>, Problem> {
     match answer {
@@ -84,7 +70,7 @@ impl<H: Hypercalls> Source for Machine<H> {
             Ok(Host {
                 version: format!("{major}.{minor}{}", version.extra),
                 changeset: version.changeset,
-                scheduler: scheduler(self.xen.scheduler()?),
+                scheduler: scheduler_name(self.xen.scheduler()?),
                 cpus: info.nr_cpus,
                 cpu_hertz: u64::from(info.cpu_khz) * 1000,
                 idle: self.xen.idle_times()?,

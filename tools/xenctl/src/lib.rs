@@ -17,7 +17,7 @@ pub use domain::{CreateDomain, DomainInfo};
 pub use error::{Error, Result};
 pub use memory::GrantCount;
 pub use pool::Pool;
-pub use sched::VcpuParameters;
+pub use sched::{VcpuParameters, scheduler_id, scheduler_name};
 pub use system::{CpuTopology, NodeMemory, SystemInfo, VersionInfo};
 pub use vcpu::{CpuSet, StateTimes, VcpuInfo};
 pub use xen_abi::Errno;

@@ -10,6 +10,25 @@ use xen_abi::{GuestPtr, member};
 use xen_call::{Buffer as _, Hypercalls};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+/// Numbers of schedulers, and what Xen's tools call them.
+const SCHEDULERS: [(u32, &str); 5] = [
+    (XEN_SCHEDULER_CREDIT, "credit"),
+    (XEN_SCHEDULER_CREDIT2, "credit2"),
+    (XEN_SCHEDULER_ARINC653, "arinc653"),
+    (XEN_SCHEDULER_RTDS, "rtds"),
+    (XEN_SCHEDULER_NULL, "null"),
+];
+
+/// A scheduler's name, from its number.
+pub fn scheduler_name(id: u32) -> &'static str {
+    SCHEDULERS.iter().find(|(known, _)| *known == id).map_or("unknown", |(_, name)| name)
+}
+
+/// A scheduler's number, from its name.
+pub fn scheduler_id(name: &str) -> Option<u32> {
+    SCHEDULERS.iter().find(|(_, known)| *known == name).map(|(id, _)| *id)
+}
+
 /// Parameters of all vcpus of a domain with `rtds`; its `vcpuid` says whose.
 pub type VcpuParameters = XenDomctlSchedparamVcpu;
 

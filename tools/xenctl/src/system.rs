@@ -132,6 +132,22 @@ impl<H: Hypercalls> Xen<H> {
         Ok((list(&buffer, result.count as usize), result.index))
     }
 
+    /// All that the hypervisor's console keeps.
+    ///
+    /// # Errors
+    /// The hypervisor's.
+    pub fn whole_console(&self) -> Result<Vec<u8>> {
+        let (mut all, mut next) = (Vec::new(), 0);
+        loop {
+            let (bytes, after) = self.read_console(Some(next), false)?;
+            if bytes.is_empty() {
+                return Ok(all);
+            }
+            all.extend(bytes);
+            next = after;
+        }
+    }
+
     /// Sends keys to the hypervisor's own console.
     ///
     /// # Errors

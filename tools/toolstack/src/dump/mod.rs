@@ -55,7 +55,7 @@ impl<H: Hypercalls> Host<H> {
         let failed = || Error::io(format!("core file {}", path.display()));
         let mut file = File::create(path).map_err(failed())?;
         let written = self.write_core(&mut file, &image, domid, &memory).map_err(failed());
-        if written.is_err() {
+        if written.is_err() && file.metadata().is_ok_and(|meta| meta.is_file()) {
             // Half a core is worse than none. The first failure is what is told.
             let _ = std::fs::remove_file(path);
         }

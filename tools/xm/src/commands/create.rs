@@ -6,15 +6,21 @@ use crate::output;
 use crate::table::Args;
 use toolstack::{DomainConfig, Options, config};
 
-/// Reads the configuration that the arguments name; warnings are told.
-pub(super) fn read(args: &Args<'_>) -> Result<DomainConfig, Failure> {
+/// The configuration's file, if the arguments name one, and the settings after it.
+pub(super) fn file_and_settings(args: &Args<'_>) -> (Option<String>, Vec<String>) {
     let mut rest = args.rest("config").into_iter().peekable();
     let file = match args.get("defconfig") {
         Some(file) => Some(file.to_owned()),
         None => rest.next_if(|first| first.starts_with('/') || !first.contains('=')),
     };
+    (file, rest.collect())
+}
+
+/// Reads the configuration that the arguments name; warnings are told.
+pub(super) fn read(args: &Args<'_>) -> Result<DomainConfig, Failure> {
+    let (file, rest) = file_and_settings(args);
     let more: Vec<String> =
-        rest.flat_map(|setting| setting.split(';').map(str::to_owned).collect::<Vec<_>>()).collect();
+        rest.into_iter().flat_map(|setting| setting.split(';').map(str::to_owned).collect::<Vec<_>>()).collect();
     if let Some(wrong) = more.iter().find(|setting| !setting.contains('=')) {
         return Err(Failure::usage(format!("{wrong}: key=value is expected after the configuration file")));
     }

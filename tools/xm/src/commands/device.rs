@@ -4,7 +4,25 @@ use super::{chosen, host};
 use crate::failure::{Failure, Outcome};
 use crate::output::{json, line};
 use crate::table::Args;
-use toolstack::{Disk, Vif};
+use serde::Serialize;
+use toolstack::{Disk, Host, Vif};
+
+/// What the domains that are named have of a kind of device. `None`: it was printed as JSON.
+fn all_of<T: Serialize>(
+    args: &Args<'_>,
+    of: impl Fn(&mut Host, u16) -> toolstack::Result<Vec<T>>,
+) -> Result<Option<Vec<T>>, Failure> {
+    let mut host = host()?;
+    let mut all = Vec::new();
+    for domain in chosen(&mut host, &args.rest("domain"))? {
+        all.extend(of(&mut host, domain.info.domid)?);
+    }
+    if args.flag("json") {
+        json(&serde_json::to_value(all).unwrap_or_default());
+        return Ok(None);
+    }
+    Ok(Some(all))
+}
 
 pub fn block_attach(args: &Args<'_>) -> Outcome {
     let disks: Vec<Disk> = args
@@ -24,15 +42,7 @@ pub fn block_detach(args: &Args<'_>) -> Outcome {
 }
 
 pub fn block_list(args: &Args<'_>) -> Outcome {
-    let mut host = host()?;
-    let mut all = Vec::new();
-    for domain in chosen(&mut host, &args.rest("domain"))? {
-        all.extend(host.disks_of(domain.info.domid)?);
-    }
-    if args.flag("json") {
-        json(&serde_json::to_value(all).unwrap_or_default());
-        return Ok(());
-    }
+    let Some(all) = all_of(args, Host::disks_of)? else { return Ok(()) };
     line(&format!(
         "{:<5} {:<3} {:<6} {:<5} {:<6} {:<8} {:<30}",
         "Vdev", "BE", "handle", "state", "evt-ch", "ring-ref", "BE-path"
@@ -61,15 +71,7 @@ pub fn network_detach(args: &Args<'_>) -> Outcome {
 }
 
 pub fn network_list(args: &Args<'_>) -> Outcome {
-    let mut host = host()?;
-    let mut all = Vec::new();
-    for domain in chosen(&mut host, &args.rest("domain"))? {
-        all.extend(host.vifs_of(domain.info.domid)?);
-    }
-    if args.flag("json") {
-        json(&serde_json::to_value(all).unwrap_or_default());
-        return Ok(());
-    }
+    let Some(all) = all_of(args, Host::vifs_of)? else { return Ok(()) };
     line(&format!("Idx BE Mac Addr.         handle state evt-ch   tx-/rx-ring-ref {:<30}", "BE-path"));
     for vif in all {
         let (index, be, mac, state) = (vif.index, vif.backend_domid, vif.mac, vif.state);
@@ -80,15 +82,7 @@ pub fn network_list(args: &Args<'_>) -> Outcome {
 }
 
 pub fn channel_list(args: &Args<'_>) -> Outcome {
-    let mut host = host()?;
-    let mut all = Vec::new();
-    for domain in chosen(&mut host, &args.rest("domain"))? {
-        all.extend(host.channels_of(domain.info.domid)?);
-    }
-    if args.flag("json") {
-        json(&serde_json::to_value(all).unwrap_or_default());
-        return Ok(());
-    }
+    let Some(all) = all_of(args, Host::channels_of)? else { return Ok(()) };
     line(&format!(
         "{:<3} {:<2} {:<5} {:<6} {:<8} {:<10} {:<30}",
         "Idx", "BE", "state", "evt-ch", "ring-ref", "connection", ""

@@ -4,33 +4,12 @@ use crate::failure::Outcome;
 use crate::output::{json, line, text};
 use crate::table::Args;
 use toolstack::Host;
-use xen_abi::domctl::{
-    XEN_SCHEDULER_ARINC653, XEN_SCHEDULER_CREDIT, XEN_SCHEDULER_CREDIT2, XEN_SCHEDULER_NULL, XEN_SCHEDULER_RTDS,
-};
 use xen_abi::sysctl::{
     XEN_SYSCTL_PHYSCAP_directio, XEN_SYSCTL_PHYSCAP_gnttab_v1, XEN_SYSCTL_PHYSCAP_gnttab_v2, XEN_SYSCTL_PHYSCAP_hap,
     XEN_SYSCTL_PHYSCAP_hvm, XEN_SYSCTL_PHYSCAP_iommu_hap_pt_share, XEN_SYSCTL_PHYSCAP_pv, XEN_SYSCTL_PHYSCAP_shadow,
     XEN_SYSCTL_PHYSCAP_vmtrace, XEN_SYSCTL_PHYSCAP_vpmu,
 };
-use xenctl::{SystemInfo, Xen};
-
-const SCHEDULERS: [(u32, &str); 5] = [
-    (XEN_SCHEDULER_CREDIT, "credit"),
-    (XEN_SCHEDULER_CREDIT2, "credit2"),
-    (XEN_SCHEDULER_ARINC653, "arinc653"),
-    (XEN_SCHEDULER_RTDS, "rtds"),
-    (XEN_SCHEDULER_NULL, "null"),
-];
-
-/// A scheduler's name, from its number.
-pub(super) fn scheduler(id: u32) -> &'static str {
-    SCHEDULERS.iter().find(|(known, _)| *known == id).map_or("unknown", |(_, name)| name)
-}
-
-/// A scheduler's number, from its name.
-pub(super) fn scheduler_id(name: &str) -> Option<u32> {
-    SCHEDULERS.iter().find(|(_, known)| *known == name).map(|(id, _)| *id)
-}
+use xenctl::{SystemInfo, Xen, scheduler_name};
 
 fn capabilities(info: &SystemInfo) -> String {
     let has = |flag: u32| info.capabilities & flag != 0;
@@ -83,7 +62,7 @@ fn entries(xen: &Xen<impl xenctl::Hypercalls>) -> Result<Vec<(&'static str, Stri
         ("xen_extra", version.extra.clone()),
         ("xen_version", format!("{major}.{minor}{}", version.extra)),
         ("xen_caps", version.capabilities),
-        ("xen_scheduler", scheduler(xen.scheduler()?).to_owned()),
+        ("xen_scheduler", scheduler_name(xen.scheduler()?).to_owned()),
         ("xen_pagesize", version.page_size.to_string()),
         ("platform_params", format!("virt_start=0x{:x}", version.virt_start)),
         ("xen_changeset", version.changeset),
@@ -136,18 +115,9 @@ fn topology(xen: &Xen<impl xenctl::Hypercalls>) -> Outcome {
 
 pub fn dmesg(args: &Args<'_>) -> Outcome {
     let xen = Host::open_hypervisor()?;
-    let mut at = None;
-    loop {
-        let (bytes, next) = xen.read_console(at.or(Some(0)), args.flag("clear"))?;
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        text(&String::from_utf8_lossy(&bytes));
-        if args.flag("clear") {
-            return Ok(());
-        }
-        at = Some(next);
-    }
+    let bytes = if args.flag("clear") { xen.read_console(Some(0), true)?.0 } else { xen.whole_console()? };
+    text(&String::from_utf8_lossy(&bytes));
+    Ok(())
 }
 
 pub fn debug_keys(args: &Args<'_>) -> Outcome {

@@ -107,16 +107,16 @@ pub fn dump_core(args: &Args<'_>) -> Outcome {
         host.xen.pause_domain(domid)?;
     }
     let dumped = host.dump_core(domid, &file);
-    if pause && after.is_none() {
+    let ended = match after.filter(|_| dumped.is_ok()) {
+        Some(reason) => host.xen.shut_down(domid, reason),
+        None => Ok(()),
+    };
+    // Whatever failed, it does not stay paused.
+    if pause {
         host.xen.unpause_domain(domid)?;
     }
     let dumped = dumped?;
-    if let Some(reason) = after {
-        host.xen.shut_down(domid, reason)?;
-        if pause {
-            host.xen.unpause_domain(domid)?;
-        }
-    }
+    ended?;
     if dumped.lost > 0 {
         eprintln!("warning: {} of {} pages went away meanwhile and are empty", dumped.lost, dumped.frames);
     }

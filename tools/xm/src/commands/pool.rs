@@ -1,12 +1,13 @@
 //! `xm cpupool-…`: sets of CPUs, each with a scheduler of its own. The plain output has xl's columns.
 
-use super::{host, info};
+use super::create::file_and_settings;
+use super::host;
 use crate::failure::{Failure, Outcome};
 use crate::output::{json, line};
 use crate::table::Args;
 use toolstack::config::{self, syntax};
 use toolstack::{Host, NamedPool, NewPool, cpu_set};
-use xenctl::CpuSet;
+use xenctl::{CpuSet, CpuTopology, scheduler_id, scheduler_name};
 
 /// `0,1,5`, as xl writes it here.
 fn each_cpu(cpus: &CpuSet) -> String {
@@ -22,7 +23,7 @@ pub fn list(args: &Args<'_>) -> Outcome {
     if args.flag("json") {
         let all = pools.iter().map(|NamedPool { pool, name }| {
             serde_json::json!({
-                "id": pool.id, "name": name, "scheduler": info::scheduler(pool.scheduler),
+                "id": pool.id, "name": name, "scheduler": scheduler_name(pool.scheduler),
                 "domains": pool.domains, "cpus": pool.cpus.iter().collect::<Vec<_>>(),
             })
         });
@@ -35,7 +36,7 @@ pub fn list(args: &Args<'_>) -> Outcome {
         if cpus {
             line(&format!("{name:<19}{}", each_cpu(&pool.cpus)));
         } else {
-            let (count, scheduler) = (pool.cpus.iter().count(), info::scheduler(pool.scheduler));
+            let (count, scheduler) = (pool.cpus.iter().count(), scheduler_name(pool.scheduler));
             line(&format!("{name:<19}{count:>3} {scheduler:>9}       y       {:>4}", pool.domains));
         }
     }
@@ -44,12 +45,7 @@ pub fn list(args: &Args<'_>) -> Outcome {
 
 /// The settings of a new pool: a file's, and those of the command line.
 fn settings(args: &Args<'_>) -> Result<Vec<(String, String)>, Failure> {
-    let mut rest = args.rest("config");
-    let file = match args.get("defconfig") {
-        Some(file) => Some(file.to_owned()),
-        None if rest.first().is_some_and(|first| !first.contains('=')) => Some(rest.remove(0)),
-        None => None,
-    };
+    let (file, rest) = file_and_settings(args);
     let mut all = Vec::new();
     if let Some(file) = file {
         let text = std::fs::read_to_string(&file).map_err(toolstack::Error::io(format!("configuration {file}")))?;
@@ -77,6 +73,11 @@ fn words(value: &syntax::Value) -> Vec<String> {
     }
 }
 
+/// The CPUs of some nodes.
+fn of(places: &[CpuTopology], is: impl Fn(u32) -> bool) -> CpuSet {
+    (0..).zip(places).filter(|(_, place)| is(place.node)).map(|(cpu, _)| cpu).collect()
+}
+
 /// The CPUs that are in no pool, of these nodes.
 fn of_nodes(host: &Host, text: &str) -> Result<CpuSet, Failure> {
     let cpus = host.xen.cpus()?;
@@ -84,8 +85,7 @@ fn of_nodes(host: &Host, text: &str) -> Result<CpuSet, Failure> {
     let nodes = cpu_set(text, last.saturating_add(1))
         .map_err(|_| Failure::usage(format!("nodes=\"{text}\": numbers of NUMA nodes are expected, 0 to {last}")))?;
     let free = host.xen.free_cpus(host.cpu_count()?)?;
-    let there = (0..).zip(&cpus).filter(|(_, place)| nodes.has(place.node)).map(|(cpu, _)| cpu);
-    Ok(there.filter(|cpu| free.has(*cpu)).collect())
+    Ok(of(&cpus, |node| nodes.has(node)).iter().filter(|cpu| free.has(*cpu)).collect())
 }
 
 pub fn create(args: &Args<'_>) -> Outcome {
@@ -96,7 +96,7 @@ pub fn create(args: &Args<'_>) -> Outcome {
         match key.as_str() {
             "name" => new.name = value,
             "sched" => {
-                let id = info::scheduler_id(&value);
+                let id = scheduler_id(&value);
                 new.scheduler = Some(id.ok_or_else(|| {
                     Failure::usage(format!("sched=\"{value}\": credit, credit2, rtds, arinc653 or null is expected"))
                 })?);
@@ -115,7 +115,7 @@ pub fn create(args: &Args<'_>) -> Outcome {
     if args.flag("dry-run") {
         let cpus = new.cpus.as_ref().map(each_cpu);
         json(&serde_json::json!({
-            "name": new.name, "scheduler": new.scheduler.map(info::scheduler), "cpus": cpus,
+            "name": new.name, "scheduler": new.scheduler.map(scheduler_name), "cpus": cpus,
         }));
         return Ok(());
     }
@@ -140,8 +140,7 @@ fn chosen(host: &Host, text: &str) -> Result<CpuSet, Failure> {
     match text.strip_prefix("node:") {
         Some(nodes) => {
             let nodes = cpu_set(nodes, u32::from(u8::MAX)).map_err(Failure::usage)?;
-            let cpus = host.xen.cpus()?;
-            Ok((0..).zip(&cpus).filter(|(_, place)| nodes.has(place.node)).map(|(cpu, _)| cpu).collect())
+            Ok(of(&host.xen.cpus()?, |node| nodes.has(node)))
         }
         None => cpu_set(text, host.cpu_count()?).map_err(Failure::usage),
     }
@@ -178,7 +177,7 @@ pub fn numa_split(_: &Args<'_>) -> Outcome {
     let places = host.xen.cpus()?;
     let last = places.iter().map(|place| place.node).max().unwrap_or(0);
     for node in 1..=last {
-        let cpus: CpuSet = (0..).zip(&places).filter(|(_, place)| place.node == node).map(|(cpu, _)| cpu).collect();
+        let cpus = of(&places, |its| its == node);
         if cpus.is_empty() {
             continue;
         }

@@ -6,11 +6,11 @@ mod rtds;
 pub use credit::{credit, credit2};
 pub use rtds::rtds;
 
-use super::info;
 use crate::failure::Failure;
 use crate::table::Args;
 use std::str::FromStr;
 use toolstack::{Domain, Host, NamedPool};
+use xenctl::scheduler_name;
 
 /// The pools with this scheduler, or the one that is named; each with its domains.
 fn pools(host: &mut Host, name: Option<&str>, scheduler: u32) -> Result<Vec<(NamedPool, Vec<Domain>)>, Failure> {
@@ -30,13 +30,13 @@ fn pools(host: &mut Host, name: Option<&str>, scheduler: u32) -> Result<Vec<(Nam
     }
     if found.is_empty() {
         // No failure for scripts, which ask all schedulers in turn.
-        eprintln!("no CPU pool has the scheduler {}; `xm cpupool-list` shows theirs", info::scheduler(scheduler));
+        eprintln!("no CPU pool has the scheduler {}; `xm cpupool-list` shows theirs", scheduler_name(scheduler));
     }
     Ok(found)
 }
 
 fn other_scheduler(pool: &NamedPool, wanted: u32) -> Failure {
-    let (has, wanted) = (info::scheduler(pool.pool.scheduler), info::scheduler(wanted));
+    let (has, wanted) = (scheduler_name(pool.pool.scheduler), scheduler_name(wanted));
     Failure::failed(format!("CPU pool {}: its scheduler is {has}, not {wanted}; try `xm sched-{has}`", pool.name))
 }
 

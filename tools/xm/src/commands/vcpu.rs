@@ -8,7 +8,7 @@ use xenctl::Errno;
 
 pub fn list(args: &Args<'_>) -> Outcome {
     let mut host = host()?;
-    let cpus = host.xen.system_info()?.max_cpu_id + 1;
+    let cpus = host.cpu_count()?;
     let mut all = Vec::new();
     if !args.flag("json") {
         line(&format!(
