@@ -1,5 +1,6 @@
 //! The hypervisor's console: the ring that `xl dmesg` reads, and input on its way to the control domain.
 
+use crate::options::Conswitch;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use ferroxen_sync::{Lock, rank};
@@ -7,9 +8,8 @@ use xen_abi::Errno;
 
 /// Bytes of input that wait for the control domain (Xen's SERIAL_RXBUFSZ).
 pub const INPUT_BYTES: u32 = 128;
-/// Pressed this often in a row, Ctrl-A switches input between the control domain and the hypervisor.
+/// Pressed this often in a row, Ctrl with a letter switches input between the control domain and the hypervisor.
 const SWITCH_COUNT: u8 = 3;
-const SWITCH_KEY: u8 = 1;
 
 /// What stands before each line of the hypervisor's.
 const MARK: &str = "(XEN) ";
@@ -106,12 +106,21 @@ struct Input {
     end: u32,
     /// Input goes to the hypervisor's keys.
     ours: bool,
+    /// What switches.
+    conswitch: Conswitch,
     switches: u8,
 }
 
 impl Default for Input {
     fn default() -> Self {
-        Input { bytes: [0; INPUT_BYTES as usize], start: 0, end: 0, ours: false, switches: 0 }
+        Input {
+            bytes: [0; INPUT_BYTES as usize],
+            start: 0,
+            end: 0,
+            ours: false,
+            conswitch: Conswitch::default(),
+            switches: 0,
+        }
     }
 }
 
@@ -197,7 +206,8 @@ impl Console {
     /// A byte came from the console's device.
     pub fn receive(&self, byte: u8) -> Received {
         let mut input = self.input.lock();
-        if byte == SWITCH_KEY {
+        let key = input.conswitch.letter & 0x1f;
+        if byte == key {
             input.switches += 1;
             if input.switches < SWITCH_COUNT {
                 return Received::Nothing;
@@ -212,7 +222,7 @@ impl Console {
             return Received::Key(byte);
         }
         let mut queued = false;
-        for byte in core::iter::repeat_n(SWITCH_KEY, held_back.into()).chain([byte]) {
+        for byte in core::iter::repeat_n(key, held_back.into()).chain([byte]) {
             if input.end.wrapping_sub(input.start) < INPUT_BYTES {
                 let at = (input.end % INPUT_BYTES) as usize;
                 if let Some(slot) = input.bytes.get_mut(at) {
@@ -223,6 +233,24 @@ impl Console {
             }
         }
         if queued { Received::ForGuest } else { Received::Lost }
+    }
+
+    /// Which key switches input.
+    pub fn conswitch(&self) -> Conswitch {
+        self.input.lock().conswitch
+    }
+
+    /// Chooses the key that switches input.
+    pub fn set_conswitch(&self, conswitch: Conswitch) {
+        let mut input = self.input.lock();
+        input.conswitch = conswitch;
+        input.switches = 0;
+    }
+
+    /// At boot: who has input first.
+    pub fn start_input(&self, conswitch: Conswitch) {
+        self.set_conswitch(conswitch);
+        self.input.lock().ours = conswitch.ours_first;
     }
 
     /// Takes input out; gives how many bytes.

@@ -22,6 +22,7 @@ pub mod evtchn;
 pub mod frame;
 pub mod grant;
 pub mod hypercall;
+pub mod hypfs;
 pub mod memory;
 pub mod options;
 pub mod paging;
@@ -30,6 +31,7 @@ pub mod platform;
 pub mod platform_op;
 pub mod pv;
 pub mod sched;
+pub mod settings;
 pub mod sysctl;
 #[cfg(test)]
 pub mod testing;

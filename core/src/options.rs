@@ -1,5 +1,7 @@
 //! The hypervisor's command line, with Xen's names and meanings (docs: "Xen Hypervisor Command Line Options").
 
+use crate::settings::{MOST_GRANT_FRAMES, MOST_MAPTRACK_FRAMES};
+
 /// The most pages of a trace buffer: 4 MiB for each CPU.
 const MAX_TBUF_SIZE: u32 = 1024;
 
@@ -18,10 +20,16 @@ pub struct Options {
     pub console_vga: bool,
     /// `vga=keep`: the screen stays the hypervisor's when dom0 runs.
     pub vga_keep: bool,
-    /// `loglvl=`.
-    pub loglvl: LogLevel,
-    /// `guest_loglvl=`.
-    pub guest_loglvl: LogLevel,
+    /// `loglvl=LEVEL/LEVEL`: lines up to the first are printed, those up to the second ten times in five seconds.
+    pub loglvl: (LogLevel, LogLevel),
+    /// `guest_loglvl=`: as `loglvl=`, of lines that a guest causes.
+    pub guest_loglvl: (LogLevel, LogLevel),
+    /// `gnttab_max_frames=`.
+    pub gnttab_max_frames: u32,
+    /// `gnttab_max_maptrack_frames=`.
+    pub gnttab_max_maptrack_frames: u32,
+    /// `conswitch=CHARACTER`: Ctrl and this, three times, switches console input.
+    pub conswitch: Conswitch,
     /// `noreboot`: halt after a panic.
     pub noreboot: bool,
     /// `maxcpus=`: the most CPUs that are brought up.
@@ -94,8 +102,11 @@ impl Default for Options {
             console_com1: false,
             console_vga: true,
             vga_keep: false,
-            loglvl: LogLevel::Warning,
-            guest_loglvl: LogLevel::Error,
+            loglvl: (LogLevel::Warning, LogLevel::Warning),
+            guest_loglvl: (LogLevel::None, LogLevel::Warning),
+            gnttab_max_frames: 64,
+            gnttab_max_maptrack_frames: 1024,
+            conswitch: Conswitch::default(),
             noreboot: false,
             maxcpus: u32::MAX,
             x2apic: true,
@@ -169,15 +180,62 @@ fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-fn parse_level(text: &str) -> Option<LogLevel> {
-    // "low/high": the first is the unconditional threshold.
-    match text.split('/').next()? {
-        "none" => Some(LogLevel::None),
-        "error" => Some(LogLevel::Error),
-        "warning" => Some(LogLevel::Warning),
-        "info" => Some(LogLevel::Info),
-        "debug" | "all" => Some(LogLevel::Debug),
-        _ => None,
+/// `LEVEL` or `LOWER/UPPER`; the upper one is not below.
+pub(crate) fn parse_levels(text: &str) -> Option<(LogLevel, LogLevel)> {
+    let (lower, upper) = text.split_once('/').unwrap_or((text, text));
+    let levels = (LogLevel::parse(lower)?, LogLevel::parse(upper)?);
+    (levels.0 <= levels.1).then_some(levels)
+}
+
+impl LogLevel {
+    /// All, by number.
+    const NAMES: [(LogLevel, &'static str); 5] = [
+        (LogLevel::None, "none"),
+        (LogLevel::Error, "error"),
+        (LogLevel::Warning, "warning"),
+        (LogLevel::Info, "info"),
+        (LogLevel::Debug, "all"),
+    ];
+
+    fn parse(text: &str) -> Option<LogLevel> {
+        let text = if text == "debug" { "all" } else { text };
+        Self::NAMES.iter().find(|(_, name)| *name == text).map(|(level, _)| *level)
+    }
+
+    /// As Xen prints it.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.get(self as usize).map_or("", |(_, name)| name)
+    }
+
+    /// The level of a number; one that is none is the highest.
+    pub(crate) fn from_number(number: u8) -> LogLevel {
+        Self::NAMES.get(usize::from(number)).map_or(LogLevel::Debug, |(level, _)| *level)
+    }
+}
+
+/// Which key switches the console's input, and who has it first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conswitch {
+    /// The letter that is pressed with Ctrl.
+    pub letter: u8,
+    /// `x` behind it: input goes to the hypervisor until it is switched.
+    pub ours_first: bool,
+}
+
+impl Default for Conswitch {
+    fn default() -> Self {
+        Conswitch { letter: b'a', ours_first: false }
+    }
+}
+
+impl Conswitch {
+    /// `CHARACTER` or `CHARACTERx`.
+    pub fn parse(text: &str) -> Option<Conswitch> {
+        match *text.as_bytes() {
+            [letter] if letter.is_ascii_lowercase() => Some(Conswitch { letter, ours_first: false }),
+            [letter, b'x'] if letter.is_ascii_lowercase() => Some(Conswitch { letter, ours_first: true }),
+            _ => None,
+        }
     }
 }
 
@@ -272,8 +330,15 @@ impl Options {
                     }
                 }
             }
-            "loglvl" => set(&mut self.loglvl, parse_level(value), complain),
-            "guest_loglvl" => set(&mut self.guest_loglvl, parse_level(value), complain),
+            "loglvl" => set(&mut self.loglvl, parse_levels(value), complain),
+            "guest_loglvl" => set(&mut self.guest_loglvl, parse_levels(value), complain),
+            "gnttab_max_frames" => {
+                set(&mut self.gnttab_max_frames, parse_frames(value, MOST_GRANT_FRAMES), complain);
+            }
+            "gnttab_max_maptrack_frames" => {
+                set(&mut self.gnttab_max_maptrack_frames, parse_frames(value, MOST_MAPTRACK_FRAMES), complain);
+            }
+            "conswitch" => set(&mut self.conswitch, Conswitch::parse(value), complain),
             "noreboot" => set(&mut self.noreboot, parse_bool(value), complain),
             "maxcpus" => set(&mut self.maxcpus, value.parse().ok().filter(|&n| n > 0), complain),
             "nosmp" => self.maxcpus = 1,
@@ -335,6 +400,11 @@ fn parse_range(text: &str) -> Option<(u32, u32)> {
     (min >= 1 && min <= max).then_some((min, max))
 }
 
+/// A limit of grant frames or handles.
+pub(crate) fn parse_frames(text: &str, most: u32) -> Option<u32> {
+    text.parse().ok().filter(|&n| n <= most)
+}
+
 fn parse_baud(text: &str) -> Option<u32> {
     let first = text.split(',').next()?;
     let baud = first.split('/').next()?;
@@ -367,7 +437,7 @@ mod tests {
         assert_eq!(options.dom0_max_vcpus, (2, 2));
         assert_eq!(options.com1_baud, 115_200);
         assert!(options.console_com1 && !options.console_vga);
-        assert_eq!(options.loglvl, LogLevel::Debug);
+        assert_eq!(options.loglvl, (LogLevel::Debug, LogLevel::Debug));
     }
 
     #[test]
@@ -394,6 +464,19 @@ mod tests {
             ]
         );
         assert_eq!(options, Options { x2apic: false, ..Options::default() });
+    }
+
+    #[test]
+    fn the_key_that_switches_input_and_the_limits_of_grants_are_options() {
+        let (options, complaints) =
+            parse("conswitch=bx gnttab_max_frames=32 gnttab_max_maptrack_frames=99999 loglvl=error/info");
+        assert_eq!(complaints, [Complaint::BadValue("gnttab_max_maptrack_frames=99999")]);
+        assert_eq!(options.conswitch, Conswitch { letter: b'b', ours_first: true });
+        assert_eq!((options.gnttab_max_frames, options.gnttab_max_maptrack_frames), (32, 1024));
+        assert_eq!(options.loglvl, (LogLevel::Error, LogLevel::Info));
+        for bad in ["", "A", "ab", "axx"] {
+            assert_eq!(Conswitch::parse(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -12,7 +12,8 @@
 //! * Trailing arrays of variable length are not part of a struct.
 //!
 //! The specification is the set of headers that Debian's `libxen-dev` 4.17 installs (MIT licence, from which some
-//! one-line descriptions are taken); `tests/headers.rs` compares every constant and every field with it.
+//! one-line descriptions are taken); `tests/headers.rs` compares every constant and every field with it. What Xen 4.20 has
+//! beside that is in [`v4_20`], compared with Debian 13's headers.
 #![no_std]
 #![forbid(unsafe_code)]
 #![allow(non_upper_case_globals, non_camel_case_types, non_snake_case)]
@@ -41,6 +42,7 @@ mod guest_ptr;
 pub mod hvm_op;
 pub mod hvm_params;
 pub mod hvm_start_info;
+pub mod hypfs;
 pub mod io;
 pub mod kexec;
 pub mod member;
@@ -52,6 +54,7 @@ pub mod pmu;
 pub mod sched;
 pub mod sysctl;
 pub mod trace;
+pub mod v4_20;
 pub mod vcpu;
 pub mod version;
 pub mod xen;
@@ -92,6 +95,7 @@ headers! {
     hvm_op: "hvm/hvm_op.h",
     hvm_params: "hvm/params.h",
     hvm_start_info: "arch-x86/hvm/start_info.h",
+    hypfs: "hypfs.h",
     io::blkif: "io/blkif.h",
     io::console: "io/console.h",
     io::netif: "io/netif.h",
@@ -113,3 +117,11 @@ headers! {
     xen: "xen.h",
     xsm_flask_op: "xsm/flask_op.h",
 }
+
+/// What [`v4_20`] mirrors: headers of Xen 4.20, not of 4.17.
+pub const HEADER_4_20: check::Header = check::Header {
+    module: "v4_20",
+    includes: &["domctl.h", "version.h"],
+    consts: v4_20::CONSTS,
+    layouts: v4_20::LAYOUTS,
+};

@@ -10,6 +10,7 @@ use crate::memory::{Heap, Machine};
 use crate::physdev::Lines;
 use crate::platform::Platform;
 use crate::sched::{self, Fair, Scheduler};
+use crate::settings::Settings;
 use crate::time::{RunState, Timers};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU16, Ordering};
@@ -38,6 +39,8 @@ pub struct Hypervisor<P: Platform> {
     pub build: BuildInfo,
     /// What guests are told of the machine's memory; set at boot.
     pub machine: Machine,
+    /// What may be changed while it runs; set at boot.
+    pub settings: Settings,
     /// Interrupt lines and PCI functions.
     pub lines: Lines,
     /// The number that a new domain was given last.
@@ -65,6 +68,7 @@ impl<P: Platform> Hypervisor<P> {
             console: Console::default(),
             build: BuildInfo::default(),
             machine: Machine::default(),
+            settings: Settings::new(),
             lines: Lines::default(),
             last_domid: AtomicU16::new(0),
             timers,

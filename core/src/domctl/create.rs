@@ -9,6 +9,7 @@ use crate::hypercall::Stop;
 use crate::memory::Request;
 use crate::platform::Platform;
 use crate::sched::{PAUSED, Scheduler};
+use crate::settings::Settings;
 use crate::sysctl::{SystemMachine, features_of, write_policy};
 use crate::time::WallClock;
 use core::sync::atomic::Ordering;
@@ -22,20 +23,17 @@ use xen_abi::xen::VcpuInfo;
 const EXTRA_PIRQS: u32 = 32;
 /// Vcpus that have their `struct vcpu_info` in the shared-info page (XEN_LEGACY_MAX_VCPUS).
 const LEGACY_VCPUS: u32 = 32;
-/// The most frames of a grant table and of handles that a toolstack may ask for.
-const MOST_GRANT_FRAMES: u32 = 1 << 12;
-const MOST_MAPTRACK_FRAMES: u32 = 1 << 14;
 
-/// The domain is made paused, without vcpus and memory.
+/// The domain is made paused, without vcpus and memory. `domain` is the wanted number (0: any), then its own.
 ///
 /// # Errors
 /// `EINVAL`: more than a PV domain can have; `EEXIST`: the number is taken; `ENOMEM`.
 pub(super) fn create<P: Platform>(
     ctx: &mut Ctx<'_, P>,
     machine: &mut impl SystemMachine,
-    op: &mut XenDomctl,
+    arg: &XenDomctlCreatedomain,
+    domain: &mut u16,
 ) -> Result<(), Stop> {
-    let arg: XenDomctlCreatedomain = member::get(&op.u);
     if arg.flags & !XEN_DOMCTL_CDF_xs_domain != 0
         || arg.iommu_opts != 0
         || arg.arch.emulation_flags != 0
@@ -45,8 +43,8 @@ pub(super) fn create<P: Platform>(
     {
         return Err(Errno::EINVAL.into());
     }
-    let limits = limits(&arg)?;
-    let id = match DomId(op.domain) {
+    let limits = limits(&ctx.hv.settings, arg)?;
+    let id = match DomId(*domain) {
         id if id.0 != 0 && id < DomId::FIRST_RESERVED => Some(id),
         _ => None,
     };
@@ -84,7 +82,7 @@ pub(super) fn create<P: Platform>(
         // Somebody else took the number meanwhile, or there is no memory.
         return Err(if ctx.hv.domains.get(id).is_some() { Errno::EEXIST } else { Errno::ENOMEM }.into());
     }
-    op.domain = id.0;
+    *domain = id.0;
     Ok(())
 }
 
@@ -98,15 +96,16 @@ fn free_number<P: Platform>(hv: &Hypervisor<P>) -> Option<DomId> {
     Some(found)
 }
 
-/// -1: the default.
-fn limits(arg: &XenDomctlCreatedomain) -> Result<Limits, Errno> {
-    let default = Limits::default();
-    let frames = u32::try_from(arg.max_grant_frames).unwrap_or(default.frames);
-    let maptrack = u32::try_from(arg.max_maptrack_frames).unwrap_or(default.maptrack);
+/// -1: the most that the settings allow.
+fn limits(settings: &Settings, arg: &XenDomctlCreatedomain) -> Result<Limits, Errno> {
+    let most_frames = settings.gnttab_max_frames.load(Ordering::Relaxed);
+    let most_maptrack = settings.gnttab_max_maptrack_frames.load(Ordering::Relaxed);
+    let frames = u32::try_from(arg.max_grant_frames).unwrap_or(most_frames);
+    let maptrack = u32::try_from(arg.max_maptrack_frames).unwrap_or(most_maptrack);
     let version = arg.grant_opts & XEN_DOMCTL_GRANT_version_mask;
     let bad = arg.grant_opts & !XEN_DOMCTL_GRANT_version_mask != 0
-        || frames > MOST_GRANT_FRAMES
-        || maptrack > MOST_MAPTRACK_FRAMES
+        || frames > most_frames
+        || maptrack > most_maptrack
         || !matches!(version, 1 | 2);
     if bad { Err(Errno::EINVAL) } else { Ok(Limits { frames, maptrack, version }) }
 }

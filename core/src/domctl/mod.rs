@@ -1,9 +1,10 @@
-//! `HYPERVISOR_domctl` (domctl.h, interface version 0x15): a toolstack's operations on a domain. PV domains only.
+//! `HYPERVISOR_domctl` (domctl.h, interface versions 0x15 and 0x17): a toolstack's operations on a domain. PV domains only.
 
 mod context;
 mod create;
 mod destroy;
 mod info;
+mod interface;
 mod memory;
 mod rights;
 mod state;
@@ -13,6 +14,7 @@ mod vcpu;
 
 pub use create::write_wall_clock;
 pub(crate) use info::{count_domains, list};
+use interface::Interface;
 pub use state::{Stage, Toolstack};
 pub(crate) use vcpu::write_bitmap;
 
@@ -31,6 +33,7 @@ use xen_abi::Errno;
 use xen_abi::domctl::*;
 use xen_abi::ferroxen::XEN_DOMCTL_ferroxen_vcpu_account;
 use xen_abi::member;
+use xen_abi::v4_20::{XEN_DOMCTL_gsi_permission, XEN_DOMCTL_set_llc_colors};
 
 /// The scheduler as tools know it: by weight, work-conserving, as credit2 is.
 pub(crate) const SCHEDULER: u32 = XEN_SCHEDULER_CREDIT2;
@@ -78,12 +81,11 @@ pub fn domctl<P: Platform>(
     arg: Vaddr,
 ) -> HypercallResult {
     let mut op: XenDomctl = ctx.read(arg)?;
-    if op.interface_version != XEN_DOMCTL_INTERFACE_VERSION {
-        return Err(Errno::EACCES.into());
-    }
+    let interface = Interface::of(op.interface_version)?;
     access::control(ctx)?;
     if op.cmd == XEN_DOMCTL_createdomain {
-        create::create(ctx, machine, &mut op)?;
+        let wanted = interface.createdomain(&op)?;
+        create::create(ctx, machine, &wanted, &mut op.domain)?;
         ctx.write(arg, &op)?;
         return Ok(0);
     }
@@ -99,6 +101,9 @@ pub fn domctl<P: Platform>(
         id => ctx.hv.domains.get(id),
     };
     let dom = found.ok_or(Errno::ESRCH)?;
+    if !interface.has(op.cmd) {
+        return Err(Errno::ENOSYS.into());
+    }
     let on = On { dom: &dom, arg };
     const OF_THE_DYING: &[u32] =
         &[XEN_DOMCTL_destroydomain, XEN_DOMCTL_getdomaininfo, XEN_DOMCTL_getvcpuinfo, XEN_DOMCTL_ferroxen_vcpu_account];
@@ -199,6 +204,7 @@ fn perform<P: Platform>(
             Ok(false)
         }
         XEN_DOMCTL_irq_permission => quiet(rights::interrupt(ctx, dom, &member::get(&op.u))),
+        XEN_DOMCTL_gsi_permission => quiet(rights::gsi(ctx, dom, &member::get(&op.u))),
         XEN_DOMCTL_iomem_permission => quiet(rights::memory(dom, &member::get(&op.u))),
         XEN_DOMCTL_ioport_permission => quiet(rights::ports(dom, &member::get(&op.u))),
         XEN_DOMCTL_memory_mapping => quiet(rights::mapping(ctx, dom, &member::get(&op.u))),
@@ -236,7 +242,8 @@ fn perform<P: Platform>(
         | XEN_DOMCTL_set_paging_mempool_size
         | XEN_DOMCTL_getvcpuextstate
         | XEN_DOMCTL_setvcpuextstate
-        | XEN_DOMCTL_vmtrace_op => Err(Errno::EOPNOTSUPP.into()),
+        | XEN_DOMCTL_vmtrace_op
+        | XEN_DOMCTL_set_llc_colors => Err(Errno::EOPNOTSUPP.into()),
         _ => Err(Errno::ENOSYS.into()),
     }
 }

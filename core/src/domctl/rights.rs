@@ -7,6 +7,7 @@ use crate::frame::IoAccess;
 use crate::platform::Platform;
 use xen_abi::Errno;
 use xen_abi::domctl::*;
+use xen_abi::v4_20::{XEN_DOMCTL_GSI_ACTION_MASK, XEN_DOMCTL_GSI_GRANT, XenDomctlGsiPermission};
 
 /// The most frames of one XEN_DOMCTL_memory_mapping.
 const MOST_FRAMES: u64 = 1 << 16;
@@ -21,12 +22,23 @@ pub(super) fn interrupt<P: Platform>(
     dom: &Domain<P>,
     arg: &XenDomctlIrqPermission,
 ) -> Result<(), Errno> {
-    if arg.pirq >= ctx.hv.lines.count() {
+    line(ctx, dom, arg.pirq, arg.allow_access != 0)
+}
+
+/// The number is the machine's, which the control domain's pirqs are, too.
+pub(super) fn gsi<P: Platform>(ctx: &Ctx<'_, P>, dom: &Domain<P>, arg: &XenDomctlGsiPermission) -> Result<(), Errno> {
+    if arg.flags & !XEN_DOMCTL_GSI_ACTION_MASK != 0 {
+        return Err(Errno::EINVAL);
+    }
+    line(ctx, dom, arg.gsi, arg.flags == XEN_DOMCTL_GSI_GRANT)
+}
+
+fn line<P: Platform>(ctx: &Ctx<'_, P>, dom: &Domain<P>, line: u32, allow: bool) -> Result<(), Errno> {
+    if line >= ctx.hv.lines.count() {
         return Err(Errno::EINVAL);
     }
     let mut lines = dom.devices.rights.lines.lock();
-    let pirq = arg.pirq.into();
-    if arg.allow_access != 0 { lines.add(pirq, pirq) } else { lines.remove(pirq, pirq) }
+    if allow { lines.add(line.into(), line.into()) } else { lines.remove(line.into(), line.into()) }
 }
 
 pub(super) fn ports<P: Platform>(dom: &Domain<P>, arg: &XenDomctlIoportPermission) -> Result<(), Errno> {

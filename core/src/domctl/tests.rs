@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use xen_abi::GuestPtr;
 use xen_abi::arch_x86::{VcpuGuestContext, XenCpuidLeaf};
 use xen_abi::ferroxen::FerroxenVcpuAccount;
+use xen_abi::v4_20;
 use xen_abi::xen::XenctlBitmap;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -128,6 +129,78 @@ fn version_and_privilege_are_checked_first() {
     assert_eq!(run(&world, 0, op(XEN_DOMCTL_pausedomain, 7, [0u8; 8])), Err(Errno::ESRCH));
     assert_eq!(run(&world, 0, op(2000, 1, [0u8; 8])), Err(Errno::ENOSYS));
     assert_eq!(run(&world, 0, op(XEN_DOMCTL_assign_device, 1, [0u8; 8])), Err(Errno::ENOSYS));
+}
+
+/// The same call as tools of Xen 4.20 make it.
+fn of_4_20(op: XenDomctl) -> XenDomctl {
+    XenDomctl { interface_version: v4_20::XEN_DOMCTL_INTERFACE_VERSION, ..op }
+}
+
+#[test]
+fn each_call_is_answered_in_the_version_that_it_speaks() {
+    let world = world();
+    let new = v4_20::XenDomctlCreatedomain {
+        handle: *b"0123456789abcdef",
+        max_vcpus: 3,
+        max_evtchn_port: 1023,
+        max_grant_frames: -1,
+        max_maptrack_frames: -1,
+        grant_opts: 2,
+        ..Default::default()
+    };
+    let id = run(&world, 0, of_4_20(op(XEN_DOMCTL_createdomain, 0, new))).unwrap().0.domain;
+    let told = info(&world, id).unwrap();
+    assert_eq!(told.handle, *b"0123456789abcdef");
+    call(&world, XEN_DOMCTL_max_vcpus, id, XenDomctlMaxVcpus { max: 3 }).unwrap();
+    assert_eq!(info(&world, id).unwrap().max_vcpu_id, 2);
+    for (bad, errno) in [
+        (v4_20::XenDomctlCreatedomain { altp2m_opts: 1, ..new }, Errno::EINVAL),
+        (v4_20::XenDomctlCreatedomain { vmtrace_size: 4096, ..new }, Errno::EINVAL),
+        (v4_20::XenDomctlCreatedomain { cpupool_id: 1, ..new }, Errno::EINVAL),
+    ] {
+        assert_eq!(run(&world, 0, of_4_20(op(XEN_DOMCTL_createdomain, 0, bad))), Err(errno));
+    }
+    // The same argument has another meaning in the other version.
+    let shifted = v4_20::XenDomctlCreatedomain { altp2m_opts: 4096, ..new };
+    assert_eq!(run(&world, 0, op(XEN_DOMCTL_createdomain, 0, shifted)), Err(Errno::EINVAL));
+    let (told, _) = run(&world, 0, of_4_20(op(XEN_DOMCTL_getdomaininfo, id, [0u8; 8]))).unwrap();
+    assert_eq!(told.domain, id);
+    let middle = XenDomctl { interface_version: 0x16, ..op(XEN_DOMCTL_getdomaininfo, id, [0u8; 8]) };
+    assert_eq!(run(&world, 0, middle), Err(Errno::EACCES));
+}
+
+#[test]
+fn what_came_after_4_17_is_not_there_for_its_tools() {
+    let world = world();
+    let id = create(&world);
+    let gsi = |gsi, flags| op(v4_20::XEN_DOMCTL_gsi_permission, id, v4_20::XenDomctlGsiPermission { gsi, flags });
+    let colors = op(v4_20::XEN_DOMCTL_set_llc_colors, id, v4_20::XenDomctlSetLlcColors::default());
+    assert_eq!(run(&world, 0, gsi(4, v4_20::XEN_DOMCTL_GSI_GRANT)), Err(Errno::ENOSYS));
+    assert_eq!(run(&world, 0, colors), Err(Errno::ENOSYS));
+    assert_eq!(run(&world, 0, of_4_20(colors)), Err(Errno::EOPNOTSUPP));
+    let has = || world.dom(id).devices.rights.lines.lock().has(4, 4);
+    assert!(run(&world, 0, of_4_20(gsi(4, v4_20::XEN_DOMCTL_GSI_GRANT))).is_ok() && has());
+    assert!(run(&world, 0, of_4_20(gsi(4, v4_20::XEN_DOMCTL_GSI_REVOKE))).is_ok() && !has());
+    assert_eq!(run(&world, 0, of_4_20(gsi(4, 2))), Err(Errno::EINVAL));
+    assert_eq!(run(&world, 0, of_4_20(gsi(world.hv.lines.count(), 1))), Err(Errno::EINVAL));
+}
+
+#[test]
+fn grants_of_a_new_domain_are_as_many_as_the_settings_allow() {
+    let world = world();
+    let make = |max_grant_frames, max_maptrack_frames| {
+        let wanted = XenDomctlCreatedomain { max_grant_frames, max_maptrack_frames, ..wanted() };
+        let (made, _) = run(&world, 0, op(XEN_DOMCTL_createdomain, 0, wanted))?;
+        Ok(world.dom(made.domain).grants.limits())
+    };
+    let limits = make(-1, -1).unwrap();
+    assert_eq!((limits.frames, limits.maptrack), (64, 1024));
+    assert_eq!(make(65, -1), Err(Errno::EINVAL));
+    world.hv.settings.gnttab_max_frames.store(100, Ordering::Relaxed);
+    world.hv.settings.gnttab_max_maptrack_frames.store(8, Ordering::Relaxed);
+    let limits = make(65, -1).unwrap();
+    assert_eq!((limits.frames, limits.maptrack), (65, 8));
+    assert_eq!(make(-1, 9), Err(Errno::EINVAL));
 }
 
 #[test]

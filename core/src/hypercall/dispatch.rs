@@ -5,6 +5,7 @@ use crate::addr::{Maddr, Vaddr};
 use crate::ctx::{Ctx, Effect};
 use crate::evtchn;
 use crate::grant;
+use crate::hypfs;
 use crate::memory::memory_op;
 use crate::paging;
 use crate::platform::Platform;
@@ -136,6 +137,7 @@ fn one<P: Platform>(
         __HYPERVISOR_sched_op => sched_op::sched_op(ctx, low(a), Vaddr(b)),
         __HYPERVISOR_callback_op => super::callback_op(ctx, a, b),
         __HYPERVISOR_nmi_op => super::nmi_op(ctx, a, b),
+        __HYPERVISOR_hypfs_op => hypfs::hypfs_op(ctx, low(a), Vaddr(b), c, Vaddr(d), args[4]),
         __HYPERVISOR_sysctl => devices.sysctl(ctx, Vaddr(a)),
         __HYPERVISOR_domctl => devices.domctl(ctx, Vaddr(a)),
         _ => Err(Errno::ENOSYS.into()),

@@ -11,6 +11,7 @@ use xen_abi::arch_x86::TrapInfo;
 use xen_abi::callback::*;
 use xen_abi::features::*;
 use xen_abi::nmi::{XENNMI_register_callback, XENNMI_unregister_callback, XennmiCallback};
+use xen_abi::v4_20::*;
 use xen_abi::version::*;
 use xen_abi::xen::*;
 
@@ -58,7 +59,7 @@ fn every_guest_reads_what_identifies_the_hypervisor() {
     assert_eq!(world.platform().peek::<u64>(ARG), 0xffff_8000_0000_0000);
     assert_eq!(world.call(1, |ctx| xen_version(ctx, XENVER_pagesize.into(), 0)).0, Ok(4096));
     assert_eq!(version(&world, 1, XENVER_pagesize), err(Errno::EINVAL));
-    assert_eq!(version(&world, 1, 11), err(Errno::ENOSYS));
+    assert_eq!(version(&world, 1, 15), err(Errno::ENOSYS));
     world.dom(1).handle.set(std::array::from_fn(|n| n as u8));
     assert_eq!(version(&world, 1, XENVER_guest_handle), Ok(0));
     assert_eq!(world.platform().peek::<[u8; 16]>(ARG)[15], 15);
@@ -82,6 +83,32 @@ fn the_command_line_and_the_build_id_are_for_the_privileged() {
         assert_eq!(id(&world, 0, ARG), result);
     }
     assert_eq!(world.platform().peek::<[u8; 20]>(ARG + 4), [7; 20]);
+}
+
+#[test]
+fn texts_of_any_length_are_for_tools_of_4_20() {
+    let mut world = world();
+    world.hv.build.extraversion = "-a-very-long-extraversion";
+    world.hv.build.command_line = "loglvl=all";
+    let get = |dom, cmd: u32, at: u64| world.call(dom, |ctx| xen_version(ctx, cmd.into(), at)).0;
+    for (cmd, text) in [
+        (XENVER_extraversion2, "-a-very-long-extraversion"),
+        (XENVER_capabilities2, "xen-3.0-x86_64 "),
+        (XENVER_changeset2, "ferroxen"),
+        (XENVER_commandline2, "loglvl=all"),
+    ] {
+        let len = text.len() as u64;
+        assert_eq!(get(0, cmd, 0), Ok(len));
+        for (room, result) in [(0, err(Errno::EINVAL)), (len as u32 - 1, err(Errno::ENOBUFS)), (1000, Ok(len))] {
+            world.platform().poke(ARG, &room);
+            assert_eq!(get(0, cmd, ARG), result);
+        }
+        let written: Vec<u8> = (0..len).map(|n| world.platform().peek(ARG + 4 + n)).collect();
+        assert_eq!(written, text.as_bytes());
+        assert_eq!(get(0, cmd, NOT_CANONICAL), err(Errno::EFAULT));
+        let guests = if cmd == XENVER_commandline2 { err(Errno::EPERM) } else { Ok(len) };
+        assert_eq!(get(1, cmd, ARG), guests);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `HYPERVISOR_xen_version`: who we are, and what we can.
 
-use super::HypercallResult;
+use super::{HypercallResult, Stop};
 use crate::access;
 use crate::addr::{PAGE_SIZE, Vaddr};
 use crate::ctx::Ctx;
@@ -9,6 +9,7 @@ use core::sync::atomic::Ordering;
 use xen_abi::Errno;
 use xen_abi::arch_x86_64::HYPERVISOR_VIRT_START;
 use xen_abi::features::*;
+use xen_abi::v4_20::{XENVER_capabilities2, XENVER_changeset2, XENVER_commandline2, XENVER_extraversion2, XenVarbuf};
 use xen_abi::version::*;
 use xen_abi::xen::VMASST_TYPE_pae_extended_cr3;
 use zerocopy::IntoBytes;
@@ -94,7 +95,15 @@ pub fn xen_version<P: Platform>(ctx: &Ctx<'_, P>, cmd: u64, arg: u64) -> Hyperca
         XENVER_commandline if denied => ctx.write_bytes(at, b"<denied>\0")?,
         XENVER_commandline => ctx.write::<xen_commandline_t>(at, &text(info.command_line))?,
         XENVER_build_id if denied => return Err(Errno::EPERM.into()),
-        XENVER_build_id => return build_id(ctx, at),
+        XENVER_build_id => match ctx.hv.build.build_id {
+            [] if !no_room(ctx, at)? => return Err(Errno::ENODATA.into()),
+            id => return buffer(ctx, at, id),
+        },
+        XENVER_extraversion2 => return buffer(ctx, at, info.extraversion.as_bytes()),
+        XENVER_capabilities2 => return buffer(ctx, at, CAPABILITIES.as_bytes()),
+        XENVER_changeset2 => return buffer(ctx, at, info.changeset.as_bytes()),
+        XENVER_commandline2 if denied => return Err(Errno::EPERM.into()),
+        XENVER_commandline2 => return buffer(ctx, at, info.command_line.as_bytes()),
         _ => return Err(Errno::ENOSYS.into()),
     }
     Ok(0)
@@ -112,24 +121,26 @@ fn submap<P: Platform>(ctx: &Ctx<'_, P>) -> u32 {
         | bit(XENFEAT_direct_mapped, true)
 }
 
-/// The build id behind a `struct xen_build_id` whose `len` says how many bytes may be written; without a buffer, its
-/// length.
-fn build_id<P: Platform>(ctx: &Ctx<'_, P>, at: Vaddr) -> HypercallResult {
-    let id = ctx.hv.build.build_id;
-    let room = if at.0 == 0 { u32::MAX } else { ctx.read::<XenBuildId>(at)?.len };
+/// Whether there is a buffer, without room for anything.
+fn no_room<P: Platform>(ctx: &Ctx<'_, P>, at: Vaddr) -> Result<bool, Stop> {
+    Ok(at.0 != 0 && ctx.read::<XenVarbuf>(at)?.len == 0)
+}
+
+/// Bytes behind a `struct xen_varbuf` (or `struct xen_build_id`, which is the same) whose `len` says how many may be written;
+/// without a buffer, how many there are.
+fn buffer<P: Platform>(ctx: &Ctx<'_, P>, at: Vaddr, bytes: &[u8]) -> HypercallResult {
+    if at.0 == 0 {
+        return Ok(bytes.len() as u64);
+    }
+    let room = ctx.read::<XenVarbuf>(at)?.len;
     if room == 0 {
         return Err(Errno::EINVAL.into());
     }
-    if id.is_empty() {
-        return Err(Errno::ENODATA.into());
-    }
-    if id.len() > usize::try_from(room).unwrap_or(usize::MAX) {
+    if bytes.len() > usize::try_from(room).unwrap_or(usize::MAX) {
         return Err(Errno::ENOBUFS.into());
     }
-    if at.0 != 0 {
-        ctx.write_bytes(Vaddr(at.0.wrapping_add(size_of::<XenBuildId>() as u64)), id)?;
-    }
-    Ok(id.len() as u64)
+    ctx.write_bytes(Vaddr(at.0.wrapping_add(size_of::<XenVarbuf>() as u64)), bytes)?;
+    Ok(bytes.len() as u64)
 }
 
 /// A string with its terminator, in a field of fixed size.

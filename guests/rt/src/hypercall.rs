@@ -35,6 +35,7 @@ pub mod error {
     pub const ENODEV: i64 = Errno::ENODEV.as_neg();
     pub const EINVAL: i64 = Errno::EINVAL.as_neg();
     pub const ENOSPC: i64 = Errno::ENOSPC.as_neg();
+    pub const EDOM: i64 = Errno::EDOM.as_neg();
     pub const ERANGE: i64 = Errno::ERANGE.as_neg();
     pub const ENOSYS: i64 = Errno::ENOSYS.as_neg();
     pub const ENODATA: i64 = Errno::ENODATA.as_neg();

@@ -2,6 +2,7 @@
 //! is the answer and nothing else: XSA-122 was bytes of the hypervisor's stack behind short strings.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
+use guest_rt::abi::v4_20::XENVER_capabilities2;
 use guest_rt::abi::version::*;
 use guest_rt::abi::xen::*;
 use guest_rt::hypercall::error::*;
@@ -30,7 +31,14 @@ fn versions(report: &mut Report) {
     report.result("whatever the pointer", version(0, 1 << 47), 4 << 16 | 17);
     report.result("XENVER_pagesize", version(XENVER_pagesize.into(), 0), 4096);
     report.result("with a pointer", version(XENVER_pagesize.into(), 8), EINVAL);
-    for command in [11, 12, 99, u64::from(u32::MAX), 1 << 31] {
+    report.differs(
+        "XENVER_capabilities2, asked how long it is",
+        version(XENVER_capabilities2.into(), 0),
+        ENOSYS,
+        15,
+        "tools of Xen 4.20 ask for it; 4.17 does not have it",
+    );
+    for command in [15, 16, 99, u64::from(u32::MAX), 1 << 31] {
         report.result("a subcommand that is not there", version(command, 0), ENOSYS);
     }
     report.result("subcommands have 32 bits", version(1 << 32, 0), 4 << 16 | 17);

@@ -151,7 +151,7 @@ fn map_screen(screen: Option<Screen>, early: &mut Early) -> u64 {
 extern "C" fn boot_main(magic: u32, info: u32) -> ! {
     let memory = Direct { limit: 4 * GIB };
     // Something to complain on, before the command line says where.
-    console::configure(Serial::init(0x3f8, 115_200), LogLevel::Info);
+    console::configure(Serial::init(0x3f8, 115_200), (LogLevel::Info, LogLevel::Info));
     let boot = match BootInfo::parse(&memory, magic, info.into()) {
         Ok(boot) => boot,
         Err(why) => stop(format_args!("{why}")),

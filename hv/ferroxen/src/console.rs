@@ -1,8 +1,10 @@
 //! The hypervisor's console: serial port, screen and, when core is up, the console ring.
 
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
+use ferroxen_core::Platform;
 use ferroxen_core::options::LogLevel;
+use ferroxen_core::settings::{Threshold, Verdict};
 use ferroxen_sync::{Lock, rank};
 use ferroxen_x86::bootinfo::Screen;
 use ferroxen_x86::screen;
@@ -26,13 +28,14 @@ impl Out {
 }
 
 static OUT: Lock<rank::Console, Out> = Lock::new(Out { serial: None, screen: screen::Console::off() });
-static THRESHOLD: AtomicU8 = AtomicU8::new(LogLevel::Debug as u8);
+/// Before there is a hypervisor, whose settings have it.
+static EARLY: Threshold = Threshold::new(LogLevel::Debug, LogLevel::Debug);
 static PANICKING: AtomicBool = AtomicBool::new(false);
 
-/// Sets the port and the threshold.
-pub fn configure(serial: Option<Serial>, level: LogLevel) {
+/// Sets the port and the threshold at boot.
+pub fn configure(serial: Option<Serial>, levels: (LogLevel, LogLevel)) {
     OUT.lock().serial = serial;
-    THRESHOLD.store(level as u8, Ordering::Relaxed);
+    EARLY.set(levels);
 }
 
 /// From now on lines appear on this screen, too. False: it cannot be drawn on.
@@ -92,12 +95,28 @@ pub fn panicking() -> bool {
     PANICKING.swap(true, Ordering::SeqCst)
 }
 
+fn print(text: fmt::Arguments<'_>) {
+    ferroxen_core::console::lines(text, |line| {
+        let _ = Line.write_str(line);
+    });
+}
+
 /// Prints a text of one or more lines if its level passes the threshold.
 pub fn log(level: LogLevel, text: fmt::Arguments<'_>) {
-    if level as u8 <= THRESHOLD.load(Ordering::Relaxed) || PANICKING.load(Ordering::Relaxed) {
-        ferroxen_core::console::lines(text, |line| {
-            let _ = Line.write_str(line);
-        });
+    if PANICKING.load(Ordering::Relaxed) {
+        return print(text);
+    }
+    let verdict = match crate::machine::started() {
+        Some(hv) => hv.settings.loglvl.judge(level, hv.platform.now()),
+        None => EARLY.judge(level, 0),
+    };
+    match verdict {
+        Verdict::Print => print(text),
+        Verdict::PrintAfter(left_out) => {
+            print(format_args!("({left_out} messages were left out)"));
+            print(text);
+        }
+        Verdict::Drop => {}
     }
 }
 

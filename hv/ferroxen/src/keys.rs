@@ -1,4 +1,4 @@
-//! Input on the hypervisor's console: goes to dom0, or, after three times Ctrl-A, to the debug keys.
+//! Input on the hypervisor's console: goes to dom0, or, after three times Ctrl-A (or as `conswitch=` says), to the debug keys.
 
 use crate::machine::hv;
 use crate::percpu::{self, COUNTER_NAMES};
@@ -21,7 +21,8 @@ pub fn input(byte: u8) {
         Received::Key(key) => debug_key(key),
         Received::Switched(ours) => {
             let name = if ours { "Xen" } else { "DOM0" };
-            info!("*** Serial input to {name} (type 'CTRL-a' three times to switch input)");
+            let letter = char::from(hv().console.conswitch().letter);
+            info!("*** Serial input to {name} (type 'CTRL-{letter}' three times to switch input)");
         }
         Received::Lost | Received::Nothing => {}
     }

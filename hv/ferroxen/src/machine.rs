@@ -290,6 +290,8 @@ fn make_hypervisor(plan: &mut Plan) {
         Ok(console) => hypervisor.console = console,
         Err(_) => warning!("no memory for the console ring"),
     }
+    hypervisor.console.start_input(plan.options.conswitch);
+    hypervisor.settings.apply(&plan.options);
 
     for entry in plan.boot.memory_map().iter().filter(|entry| entry.kind == E820_RAM) {
         // The first MiB stays with the BIOS's tables, which dom0 maps as they are.
@@ -372,6 +374,11 @@ pub fn release_module(range: Range) {
 pub fn take_frames(order: u8) -> Option<u64> {
     let request = Request { order: order.into(), ..Request::default() };
     Some(HV.get()?.alloc_frames(percpu::this(), request)?.maddr().0)
+}
+
+/// The hypervisor's state, once there is any.
+pub fn started() -> Option<&'static Hypervisor<Machine>> {
+    HV.get()
 }
 
 /// Console output for the ring that `xl dmesg` reads.

@@ -5,7 +5,6 @@ use crate::percpu::{self, CPUS, remote, work};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use ferroxen_core::addr::{Maddr, Mfn, Vaddr};
 use ferroxen_core::cpu::{CpuId, CpuMask};
-use ferroxen_core::options::LogLevel;
 use ferroxen_core::platform::{Fault, Flush, Level, Platform};
 use ferroxen_core::time::TscScale;
 use ferroxen_sync::SharedPage;
@@ -175,12 +174,6 @@ impl Platform for Machine {
     }
 
     fn log(&self, level: Level, text: core::fmt::Arguments<'_>) {
-        let level = match level {
-            Level::Error => LogLevel::Error,
-            Level::Warning => LogLevel::Warning,
-            Level::Info => LogLevel::Info,
-            Level::Debug => LogLevel::Debug,
-        };
-        crate::console::log(level, text);
+        crate::console::log(level.into(), text);
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::paths::Paths;
 use crate::process;
-use crate::setup::Parts;
+use crate::setup::{Parts, XenRelease};
 use crate::ui;
 
 /// Seconds of each load.
@@ -19,7 +19,7 @@ pub type Daemons = BTreeMap<String, BTreeMap<String, u64>>;
 /// Runs all three, one after the other.
 pub fn measure(paths: &Paths) -> Result<Daemons> {
     ui::step("xenstored on this machine");
-    let tools = Parts::new(paths).xen_tools()?;
+    let tools = Parts::new(paths).xen_tools(XenRelease::V4_17)?;
     let mut cmd = Command::new("bash");
     cmd.arg(paths.root.join("tools/xenstored/peer/compare.sh")).arg(&tools.root).arg(SECONDS);
     let text = process::output(&mut cmd).context("xenstored cannot be compared")?;

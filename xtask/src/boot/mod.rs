@@ -28,7 +28,7 @@ use crate::kernel_image;
 use crate::kernel_variants::Variant;
 use crate::paths::Paths;
 use crate::setup::by_hand::Wanted;
-use crate::setup::{Kernel, KernelChoice, Parts, Qemu};
+use crate::setup::{Kernel, KernelChoice, Parts, Qemu, XenRelease};
 use crate::{build, deb, endure, guests, own_tools, rootfs, setup, ui};
 
 /// Exit codes of `./x boot` that no command in dom0 had a part in.
@@ -111,8 +111,9 @@ pub struct BootArgs {
     /// Boot this test guest as the only module, without Linux; exit with its result
     #[arg(long, value_name = "ELF")]
     pub guest: Option<PathBuf>,
-    /// Start these Xen tools in dom0 (only with a hypervisor): ours, Debian's, or ours with Debian's beside them
-    #[arg(long, value_name = "ferroxen|debian|both", value_parser = ["ferroxen", "debian", "both"])]
+    /// Start these Xen tools in dom0 (only with a hypervisor): ours, Debian 12's, Debian 13's, or ours with Debian 12's
+    /// beside them
+    #[arg(long, value_name = "ferroxen|debian|debian13|both", value_parser = ["ferroxen", "debian", "debian13", "both"])]
     pub tools: Option<String>,
     /// Kernel, ramdisk and configurations for guests, in dom0's /guests
     #[arg(long)]
@@ -354,7 +355,7 @@ fn prepare(paths: &Paths, args: &BootArgs, console: Console) -> Result<Prepared>
         Wanted {
             kernel: (args.guest.is_none() && !args.via.is_disk()).then_some(&args.kernel),
             xen: args.hypervisor == Hypervisor::Xen,
-            xen_tools: args.hypervisor != Hypervisor::None && matches!(args.tools.as_deref(), Some("debian" | "both")),
+            xen_tools: debians_tools(args),
             grub: !matches!(args.via, Via::Qemu | Via::Pvh),
         },
     )?;
@@ -452,6 +453,15 @@ fn overlay(disks: &mut [Disk], replay: &Replay) -> Result<()> {
 }
 
 /// Puts kernel and initrd into `dir`.
+/// Which of Debian's Xen tools a boot has.
+fn debians_tools(args: &BootArgs) -> Option<XenRelease> {
+    match args.tools.as_deref() {
+        Some("debian" | "both") if args.hypervisor != Hypervisor::None => Some(XenRelease::V4_17),
+        Some("debian13") if args.hypervisor != Hypervisor::None => Some(XenRelease::V4_20),
+        _ => None,
+    }
+}
+
 fn linux(paths: &Paths, args: &BootArgs, dir: &Scratch) -> Result<Kernel> {
     let kernel = Parts::new(paths).kernel(&args.kernel)?;
     let image = if args.uncompressed && args.hypervisor != Hypervisor::None {
@@ -467,8 +477,7 @@ fn linux(paths: &Paths, args: &BootArgs, dir: &Scratch) -> Result<Kernel> {
         dir.link(&image, "vmlinuz")?;
     }
     let tools = args.tools.as_deref().filter(|_| args.hypervisor != Hypervisor::None);
-    let debians = matches!(tools, Some("debian" | "both"));
-    let contents = Contents { xen_tools: debians, bench: args.fxbench };
+    let contents = Contents { xen_tools: debians_tools(args), bench: args.fxbench };
     let mut files = if args.endure { endure::build(paths)? } else { Vec::new() };
     let start_tools = match tools {
         Some("ferroxen" | "both") => {

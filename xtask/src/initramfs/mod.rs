@@ -21,7 +21,7 @@ use self::cpio::Cpio;
 pub use self::fio::archive as fio;
 pub use self::guest::files as guest_files;
 use crate::paths::Paths;
-use crate::setup::{Kernel, Parts};
+use crate::setup::{Kernel, Parts, XenRelease};
 use crate::ui;
 
 const INIT: &str = include_str!("init.sh");
@@ -39,7 +39,7 @@ const PROFILE: &str = "export PS1='dom0:\\w# '\n";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contents {
     /// Debian's Xen tools, started before the shell.
-    pub xen_tools: bool,
+    pub xen_tools: Option<XenRelease>,
     /// The micro-benchmark, `/bin/fxbench`.
     pub bench: bool,
 }
@@ -65,14 +65,14 @@ pub struct Orders {
 pub fn base(paths: &Paths, kernel: &Kernel, contents: Contents) -> Result<PathBuf> {
     let parts = Parts::new(paths);
     let busybox = parts.busybox()?;
-    let tools = if contents.xen_tools { Some(parts.xen_tools()?) } else { None };
+    let tools = contents.xen_tools.map(|release| parts.xen_tools(release)).transpose()?;
     let bench = if contents.bench { Some(crate::fxbench::build(paths)?) } else { None };
     let mut inputs = vec![busybox.as_path(), kernel.image.as_path()];
     inputs.extend(bench.iter().flatten().map(PathBuf::as_path));
     let name = format!(
         "initramfs-{}{}{}-{:016x}.img",
         kernel.release,
-        if contents.xen_tools { "-tools" } else { "" },
+        contents.xen_tools.map(|release| format!("-tools-{}", release.name())).unwrap_or_default(),
         if contents.bench { "-bench" } else { "" },
         fingerprint(&inputs)
     );
@@ -107,7 +107,7 @@ pub fn base(paths: &Paths, kernel: &Kernel, contents: Contents) -> Result<PathBu
         cpio.file(&format!("{to}/modules.alias"), 0o644, selection.alias.as_bytes())?;
     }
     if let Some(tools) = &tools {
-        tools::add(&mut cpio, &tools.root)?;
+        tools::add(&mut cpio, tools)?;
     }
     for (name, program) in crate::fxbench::PROGRAMS.iter().zip(bench.iter().flatten()) {
         cpio.host(&format!("bin/{name}"), program)?;
@@ -126,7 +126,7 @@ pub fn compose(base: &Path, orders: &Orders, contents: Contents, to: &Path) -> R
     if let Some((rows, cols)) = orders.terminal {
         conf.push_str(&format!("ROWS={rows} COLS={cols}\n"));
     }
-    if contents.xen_tools || orders.start_tools.is_some() {
+    if contents.xen_tools.is_some() || orders.start_tools.is_some() {
         conf.push_str("XEN_TOOLS=1\n");
     }
     if let Some(script) = orders.start_tools {

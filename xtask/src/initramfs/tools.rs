@@ -9,8 +9,9 @@ use anyhow::{Context, Result, bail};
 use object::read::elf::{Dyn, FileHeader};
 
 use super::cpio::Cpio;
+use crate::setup::XenTools;
 
-/// Programs that are taken, by path in Debian's packages. Those of `usr/lib/xen-4.17/bin` come whole.
+/// Programs that are taken, by path in Debian's packages. Those of `usr/lib/xen-RELEASE/bin` come whole.
 const PROGRAMS: &[&str] = &[
     "usr/bin/xenstore",
     "usr/bin/xenstore-control",
@@ -23,13 +24,14 @@ const PROGRAMS: &[&str] = &[
     "usr/bin/xenstore-watch",
     "usr/bin/xenstore-chmod",
     "usr/bin/xen-detect",
+    "usr/sbin/xenhypfs",
 ];
 
-/// Left out of `usr/lib/xen-4.17/bin`: scripts of Python, and what is large and not used here.
+/// Left out of `usr/lib/xen-RELEASE/bin`: scripts of Python, and what is large and not used here.
 const LEFT_OUT: &[&str] = &["pygrub", "convert-legacy-stream", "xen-cpuid", "xenmon"];
 
 const START: &str = r#"# Debian's Xen tools, in the order that works: store, dom0's entry in it, consoles.
-export PATH="/usr/lib/xen-4.17/bin:/usr/lib/xen-4.17/sbin:$PATH" LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu:/lib/x86_64-linux-gnu
+export PATH="/usr/lib/xen-RELEASE/bin:$PATH:/usr/sbin" LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu:/lib/x86_64-linux-gnu
 mkdir -p /var/run /run/xen /run/xenstored /var/lib/xenstored /var/log/xen /var/lib/xen /var/lock
 [ -e /var/run/xen ] || ln -s /run/xen /var/run/xen
 [ -e /var/run/xenstored ] || ln -s /run/xenstored /var/run/xenstored
@@ -38,10 +40,11 @@ xen-init-dom0
 xenconsoled --pid-file=/run/xenconsoled.pid
 "#;
 
-/// Adds the tools of the unpacked packages in `root`.
-pub fn add<W: Write>(cpio: &mut Cpio<W>, root: &Path) -> Result<()> {
+/// Adds the tools of the unpacked packages.
+pub fn add<W: Write>(cpio: &mut Cpio<W>, tools: &XenTools) -> Result<()> {
+    let (root, release) = (tools.root.as_path(), tools.release.name());
     let mut programs: Vec<PathBuf> = PROGRAMS.iter().map(|at| root.join(at)).filter(|file| file.exists()).collect();
-    let bin = root.join("usr/lib/xen-4.17/bin");
+    let bin = root.join(format!("usr/lib/xen-{release}/bin"));
     for entry in fs::read_dir(&bin).with_context(|| format!("cannot read {}", bin.display()))? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -68,7 +71,7 @@ pub fn add<W: Write>(cpio: &mut Cpio<W>, root: &Path) -> Result<()> {
     let loader = if loader.exists() { loader } else { root.join("usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2") };
     cpio.file("lib64/ld-linux-x86-64.so.2", 0o755, &fs::read(loader).context("libc6 holds no dynamic loader")?)?;
     copy_dir(cpio, root, &root.join("etc/xen"))?;
-    cpio.file("etc/start-xen-tools", 0o644, START.as_bytes())?;
+    cpio.file("etc/start-xen-tools", 0o644, START.replace("RELEASE", release).as_bytes())?;
     Ok(())
 }
 

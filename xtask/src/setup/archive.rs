@@ -23,6 +23,8 @@ pub enum Suite {
     BookwormBackports,
     /// Debian 11.
     Bullseye,
+    /// Debian 13.
+    Trixie,
 }
 
 impl Suite {
@@ -31,6 +33,7 @@ impl Suite {
             Self::Bookworm => "bookworm",
             Self::BookwormBackports => "bookworm-backports",
             Self::Bullseye => "bullseye",
+            Self::Trixie => "trixie",
         }
     }
 
@@ -45,6 +48,7 @@ impl Suite {
                 ("bookworm-backports", false),
             ],
             Self::Bullseye => &[("bullseye", false), ("bullseye-security", true)],
+            Self::Trixie => &[("trixie", false), ("trixie-updates", false), ("trixie-security", true)],
         }
     }
 }

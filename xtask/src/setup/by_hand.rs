@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::parts::KernelChoice;
+use super::parts::{KernelChoice, XenRelease};
 use crate::paths::Paths;
 use crate::process::which;
 
@@ -16,7 +16,7 @@ pub struct Wanted<'a> {
     /// Debian's Xen.
     pub xen: bool,
     /// Debian's Xen tools.
-    pub xen_tools: bool,
+    pub xen_tools: Option<XenRelease>,
     /// GRUB.
     pub grub: bool,
 }
@@ -56,9 +56,10 @@ fn missing(cache: &Path, wanted: Wanted<'_>, qemu: bool) -> Vec<String> {
         list.extend(unpacked("busybox", "busybox-static"));
     }
     list.extend(wanted.xen.then(|| unpacked("xen-4.17", "xen-hypervisor-4.17-amd64")).flatten());
-    list.extend(
-        wanted.xen_tools.then(|| unpacked("xen-tools-4.17", "xen-utils-4.17 with the libraries it needs")).flatten(),
-    );
+    list.extend(wanted.xen_tools.and_then(|release| {
+        let name = release.name();
+        unpacked(&format!("xen-tools-{name}"), &format!("xen-utils-{name} with the libraries it needs"))
+    }));
     let grub = "grub-common with grub-pc-bin, grub-efi-amd64-bin, xorriso, mtools and ovmf";
     list.extend(wanted.grub.then(|| unpacked("grub", grub)).flatten());
     list
@@ -70,7 +71,7 @@ mod tests {
 
     #[test]
     fn everything_that_is_missing_is_named_at_once() {
-        let wanted = Wanted { kernel: Some(&KernelChoice::Debian61), xen: true, xen_tools: false, grub: false };
+        let wanted = Wanted { kernel: Some(&KernelChoice::Debian61), xen: true, xen_tools: None, grub: false };
         let list = missing(Path::new("/none"), wanted, false);
         let says = |n: usize, text: &str| list.get(n).is_some_and(|line| line.contains(text));
         assert!(
@@ -81,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_test_guest_needs_only_qemu() {
-        let wanted = Wanted { kernel: None, xen: false, xen_tools: false, grub: false };
+        let wanted = Wanted { kernel: None, xen: false, xen_tools: None, grub: false };
         assert!(missing(Path::new("/none"), wanted, true).is_empty());
     }
 }

@@ -11,6 +11,6 @@ mod system;
 
 pub use archive::bookworm_sources;
 pub use grub::{Firmware, Grub, Ovmf};
-pub use parts::{Kernel, KernelChoice, Parts};
+pub use parts::{Kernel, KernelChoice, Parts, XenRelease, XenTools};
 pub use qemu::Qemu;
 pub use system::{as_root, ensure_compressors, ensure_rootfs_packages, ensure_test_packages};

@@ -12,9 +12,8 @@ use super::archive::{Archive, Suite};
 use crate::paths::Paths;
 use crate::ui;
 
-/// Packages with Xen's tools and every library that they load.
+/// Packages with Xen's tools, and every library that they load, beside what has the release in its name.
 const XEN_TOOLS: &[&str] = &[
-    "xen-utils-4.17",
     "xen-utils-common",
     "xenstore-utils",
     "libxencall1",
@@ -23,7 +22,6 @@ const XEN_TOOLS: &[&str] = &[
     "libxenforeignmemory1",
     "libxengnttab1",
     "libxenhypfs1",
-    "libxenmisc4.17",
     "libxenstore4",
     "libxentoolcore1",
     "libxentoollog1",
@@ -145,11 +143,39 @@ pub struct Kernel {
     pub release: String,
 }
 
+/// A Xen release that a Debian has tools of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum XenRelease {
+    /// Debian 12's.
+    V4_17,
+    /// Debian 13's.
+    V4_20,
+}
+
+impl XenRelease {
+    /// As in the names of packages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V4_17 => "4.17",
+            Self::V4_20 => "4.20",
+        }
+    }
+
+    fn suite(self) -> Suite {
+        match self {
+            Self::V4_17 => Suite::Bookworm,
+            Self::V4_20 => Suite::Trixie,
+        }
+    }
+}
+
 /// Debian's Xen tools, unpacked.
 #[derive(Debug, Clone)]
 pub struct XenTools {
     /// The root of the unpacked packages.
     pub root: PathBuf,
+    /// Whose they are.
+    pub release: XenRelease,
 }
 
 /// Gets parts into the cache.
@@ -214,11 +240,23 @@ impl<'a> Parts<'a> {
         Ok(elf)
     }
 
-    /// Debian's Xen 4.17 tools with their libraries.
-    pub fn xen_tools(&self) -> Result<XenTools> {
-        let root =
-            self.unpacked("xen-tools-4.17", Suite::Bookworm, XEN_TOOLS, "Debian's Xen tools and libraries (8 MB)")?;
-        Ok(XenTools { root })
+    /// Debian's Xen tools of a release with their libraries.
+    pub fn xen_tools(&self, release: XenRelease) -> Result<XenTools> {
+        let name = release.name();
+        let own = [format!("xen-utils-{name}"), format!("libxenmisc{name}")];
+        let packages: Vec<&str> = own.iter().map(String::as_str).chain(XEN_TOOLS.iter().copied()).collect();
+        let root = self.unpacked(
+            &format!("xen-tools-{name}"),
+            release.suite(),
+            &packages,
+            &format!("Debian's Xen {name} tools and libraries (8 MB)"),
+        )?;
+        Ok(XenTools { root, release })
+    }
+
+    /// The public headers of Xen 4.20, which the tests of `xen-abi` compare with.
+    pub fn xen_headers_4_20(&self) -> Result<PathBuf> {
+        self.unpacked("xen-headers-4.20", Suite::Trixie, &["libxen-dev"], "Xen 4.20's headers (1 MB)")
     }
 
     /// fio with the libraries that it links with.

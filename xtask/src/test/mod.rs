@@ -95,6 +95,7 @@ pub fn main(paths: &Paths, args: &TestArgs) -> Result<i32> {
     let mut tally = Tally::default();
     if !args.boots && args.filter.is_empty() {
         setup::ensure_test_packages()?;
+        setup::Parts::new(paths).xen_headers_4_20()?;
         ui::step("host tests of the workspace");
         cargo::run("host tests", build::cargo(paths).args(["test", "--workspace", "--no-fail-fast"]), &mut tally)?;
         ui::step("models of what CPUs do at once, by loom");
