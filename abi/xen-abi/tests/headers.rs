@@ -149,7 +149,10 @@ fn headers_4_20() -> PathBuf {
     let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache");
     let cache = std::env::var_os("FERROXEN_CACHE").map_or(cache, PathBuf::from);
     let folder = cache.join("xen-headers-4.20/usr/include");
-    assert!(folder.join("xen/domctl.h").exists(), "no headers of Xen 4.20 in the cache: `./x test --host` fetches them");
+    assert!(
+        folder.join("xen/domctl.h").exists(),
+        "no headers of Xen 4.20 in the cache: `./x test --host` fetches them"
+    );
     folder
 }
 

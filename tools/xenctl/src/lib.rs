@@ -6,6 +6,7 @@
 mod call;
 mod domain;
 mod error;
+mod hypfs;
 mod memory;
 mod pool;
 mod sched;
@@ -15,6 +16,7 @@ mod vcpu;
 pub use call::Xen;
 pub use domain::{CreateDomain, DomainInfo};
 pub use error::{Error, Result};
+pub use hypfs::Setting;
 pub use memory::GrantCount;
 pub use pool::Pool;
 pub use sched::{VcpuParameters, scheduler_id, scheduler_name};

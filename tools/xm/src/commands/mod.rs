@@ -9,6 +9,7 @@ pub mod info;
 pub mod life;
 pub mod list;
 pub mod memory;
+pub mod parameters;
 pub mod pool;
 pub mod sched;
 pub mod system;

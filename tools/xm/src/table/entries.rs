@@ -187,6 +187,12 @@ pub const TABLE: &[Entry] = &[
         &[Param::One("keys", "Which")],
         commands::info::debug_keys,
     ),
+    entry(
+        "set-parameters",
+        "Change parameters of the running hypervisor (without any: list them)",
+        &[Param::Rest("parameter", "NAME=VALUE, as on the hypervisor's command line")],
+        commands::parameters::set,
+    ),
     entry("vcpu-list", "List vcpus", &[JSON, Param::Rest("domain", "Only these")], commands::vcpu::list),
     Entry {
         old: &["pincpu"],
