@@ -1,6 +1,5 @@
 //! A scrape in the text formats of Prometheus and OpenMetrics. docs/metrics.md explains every metric.
 
-use crate::snapshot::{Disk, Domain, Nic, Snapshot, Traffic, Vcpu};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, prometheus_text, text};
 use prometheus_client::metrics::MetricType;
@@ -8,6 +7,7 @@ use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
 use std::sync::Arc;
 use toolstack::uuid;
+use xenstat::snapshot::{Disk, Domain, Nic, Snapshot, Traffic, Vcpu};
 
 /// Bytes of a frame.
 const FRAME: u64 = 4096;
@@ -307,7 +307,7 @@ fn xenstore(out: &mut Families<'_>, snapshot: &Snapshot) -> fmt::Result {
 fn own(out: &mut Families<'_>, snapshot: &Snapshot) -> fmt::Result {
     let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
     out.family(MetricType::Info, plain("xen_exporter"), "This exporter", [(version, Whole(1))])?;
-    let source = |asked: &crate::snapshot::Asked| vec![("source", asked.source.name().to_owned())];
+    let source = |asked: &xenstat::snapshot::Asked| vec![("source", asked.source.name().to_owned())];
     let errors = snapshot.asked.iter().map(|asked| (source(asked), flag(asked.error.is_some())));
     let help = "1 if something could not be asked for: what it would have said is missing";
     out.gauge(plain("xen_exporter_scrape_error"), help, errors)?;

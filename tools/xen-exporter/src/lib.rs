@@ -1,14 +1,9 @@
 //! Metrics of domains and of the machine, for Prometheus.
 //!
-//! A scrape has three parts, each of which is tested alone: [`collect`] asks the [sources](collect::Source) for a
-//! [`snapshot`], [`encode`] tells it, [`server`] answers who asks over HTTP. Nothing is kept between scrapes: what is told is
-//! what is there, and a domain that ended is not told of any more.
+//! A scrape has three parts, each of which is tested alone: `xenstat` makes a snapshot, [`encode`] tells it, [`server`] answers
+//! who asks over HTTP. Nothing is kept between scrapes: what is told is what is there, and a domain that ended is not told of any
+//! more.
 #![forbid(unsafe_code)]
 
-pub mod collect;
-mod devices;
 pub mod encode;
-pub mod machine;
 pub mod server;
-pub mod snapshot;
-pub mod store;

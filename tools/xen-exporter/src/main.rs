@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use toolstack::{Host, Kind};
-use xen_exporter::collect::collect;
 use xen_exporter::encode::{Format, encode};
-use xen_exporter::machine::Machine;
 use xen_exporter::server::{Limits, Scraper, serve};
+use xenstat::collect::collect;
+use xenstat::machine::Machine;
 
 /// Metrics of domains and of the machine, for Prometheus: serves /metrics over HTTP. Exit codes: 0 done, 1 failed, 2 usage,
 /// 4 permission, 5 the hypervisor does not answer.

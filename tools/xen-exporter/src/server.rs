@@ -5,9 +5,7 @@
 //! oldest, so that nobody keeps others out by holding some. Requests that come while a scrape is made share the next one: there is one
 //! scrape at a time, and one text for all who wait for it.
 
-use crate::collect::{Source, collect};
 use crate::encode::{Format, encode};
-use crate::snapshot::{Snapshot, SourceKind};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -24,6 +22,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
+use xenstat::collect::{Source, collect};
+use xenstat::snapshot::{Snapshot, SourceKind};
 
 /// Bytes of a request's head.
 const HEAD_BYTES: usize = 16 << 10;

@@ -3,13 +3,14 @@
 
 mod common;
 
-use common::{Fake, domain, strict};
+use common::strict;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use xen_exporter::encode::Format;
 use xen_exporter::server::{Limits, Scraper, serve};
+use xenstat::fake::{Fake, domain};
 
 const LIMITS: Limits = Limits {
     connections: 8,

@@ -3,12 +3,13 @@
 
 mod common;
 
-use common::{Fake, disk, domain, nic, strict};
+use common::strict;
 use std::sync::Arc;
 use std::time::Duration;
-use xen_exporter::collect::collect;
 use xen_exporter::encode::{Format, encode};
-use xen_exporter::snapshot::Snapshot;
+use xenstat::collect::collect;
+use xenstat::fake::{Fake, disk, domain, nic};
+use xenstat::snapshot::Snapshot;
 
 /// A name that closes the quotes and begins a line and a label of its own.
 const HOSTILE: &str = "a\"} 1\nxen_domains 99\\";
@@ -84,31 +85,6 @@ fn without_an_answer_of_the_hypervisor_there_are_no_domains() {
     let samples = strict::read(&encode(&Arc::new(snapshot), Format::OpenMetrics).unwrap(), Format::OpenMetrics);
     assert_eq!(samples.get("xen_exporter_scrape_error{source=hypervisor}"), Some(&1.0));
     assert!(!samples.keys().any(|series| series.starts_with("xen_domain")));
-}
-
-#[test]
-fn who_came_or_went_or_changed_during_a_scrape_is_left_out() {
-    let with = |last: Vec<_>| {
-        let lists = vec![vec![domain(0, 0), domain(3, 1), domain(4, 2)], last];
-        let snapshot = scrape(Fake { lists, disks: vec![disk(3), disk(5)], nics: vec![nic(4)], ..Fake::default() });
-        snapshot
-            .domains
-            .into_iter()
-            .map(|domain| (domain.info.domid, domain.disks.len() + domain.nics.len()))
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(with(vec![domain(0, 0), domain(3, 1), domain(4, 2)]), [(0, 0), (3, 1), (4, 1)]);
-    assert_eq!(with(vec![domain(0, 0), domain(4, 2)]), [(0, 0), (4, 1)], "it went");
-    assert_eq!(with(vec![domain(0, 0), domain(3, 1), domain(4, 2), domain(5, 3)]), [(0, 0), (3, 1), (4, 1)], "it came");
-    assert_eq!(with(vec![domain(0, 0), domain(3, 9), domain(4, 2)]), [(0, 0), (4, 1)], "another has its number");
-}
-
-#[test]
-fn a_store_that_does_not_answer_is_asked_once() {
-    let mut from =
-        Fake { broken: &["names"], lists: vec![(0..100).map(|domid| domain(domid, 1)).collect()], ..Fake::default() };
-    assert_eq!(collect(&mut from).domains.len(), 100);
-    assert_eq!(from.asked_names, 1);
 }
 
 #[test]

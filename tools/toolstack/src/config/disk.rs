@@ -194,6 +194,24 @@ pub fn vdev_number(name: &str) -> Option<u32> {
     }
 }
 
+/// A disk's name in its guest (xen-vbd-interface): 51712 is `xvda`. What has no `xvd` name keeps its number.
+pub fn vdev_name(number: u32) -> String {
+    let (disk, partition) = match (number >> 28, number >> 8) {
+        (1, _) => ((number & 0x0fff_ffff) >> 8, number & 0xff),
+        (0, 202) => ((number & 0xff) >> 4, number & 0xf),
+        _ => return number.to_string(),
+    };
+    let mut letters = Vec::new();
+    let mut left = disk.saturating_add(1);
+    while left > 0 {
+        left -= 1;
+        letters.insert(0, char::from(b'a' + u8::try_from(left % 26).unwrap_or(0)));
+        left /= 26;
+    }
+    let name: String = letters.into_iter().collect();
+    if partition == 0 { format!("xvd{name}") } else { format!("xvd{name}{partition}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,6 +224,14 @@ mod tests {
         assert_eq!(number("xvdq"), Some(1 << 28 | 16 << 8));
         assert_eq!(number("51712"), Some(51712));
         assert_eq!([number("vda"), number("xvd"), number("xvdA")], [None; 3]);
+    }
+
+    #[test]
+    fn disks_have_the_names_that_their_guests_see() {
+        for name in ["xvda", "xvda1", "xvdp15", "xvdq", "xvdz", "xvdaa", "xvdba3"] {
+            assert_eq!(vdev_name(vdev_number(name).unwrap()), name);
+        }
+        assert_eq!([vdev_name(768), vdev_name(u32::MAX)], ["768".to_owned(), u32::MAX.to_string()]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::snapshot::{Disk, Nic, Requests, Traffic};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use toolstack::config::disk::vdev_name;
 
 /// Bytes of a sector in the kernel's counts.
 const SECTOR: u64 = 512;
@@ -30,24 +31,6 @@ fn of_device(name: &str, kind: &str) -> Option<(u16, u32)> {
 /// A counter in a file of its own. `None`: the device went, or its kernel does not count that.
 fn counter(dir: &Path, name: &str) -> Option<u64> {
     fs::read_to_string(dir.join(name)).ok()?.trim().parse().ok()
-}
-
-/// A disk's name in its guest (xen-vbd-interface): 51712 is `xvda`. What has no `xvd` name keeps its number.
-pub fn vdev_name(number: u32) -> String {
-    let (disk, partition) = match (number >> 28, number >> 8) {
-        (1, _) => ((number & 0x0fff_ffff) >> 8, number & 0xff),
-        (0, 202) => ((number & 0xff) >> 4, number & 0xf),
-        _ => return number.to_string(),
-    };
-    let mut letters = Vec::new();
-    let mut left = disk.saturating_add(1);
-    while left > 0 {
-        left -= 1;
-        letters.insert(0, char::from(b'a' + u8::try_from(left % 26).unwrap_or(0)));
-        left /= 26;
-    }
-    let name: String = letters.into_iter().collect();
-    if partition == 0 { format!("xvd{name}") } else { format!("xvd{name}{partition}") }
 }
 
 /// The disks behind the kernel's backend.
@@ -138,14 +121,6 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-    }
-
-    #[test]
-    fn disks_have_the_names_that_their_guests_see() {
-        for name in ["xvda", "xvda1", "xvdp15", "xvdq", "xvdz", "xvdaa", "xvdba3"] {
-            assert_eq!(vdev_name(toolstack::config::disk::vdev_number(name).unwrap()), name);
-        }
-        assert_eq!([vdev_name(768), vdev_name(u32::MAX)], ["768".to_owned(), u32::MAX.to_string()]);
     }
 
     #[test]

@@ -123,3 +123,42 @@ fn with_number(domains: &mut [Domain], domid: u16) -> Option<&mut Domain> {
     let at = domains.binary_search_by_key(&domid, |domain| domain.info.domid).ok()?;
     domains.get_mut(at)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{Fake, disk, domain, nic};
+
+    #[test]
+    fn who_came_or_went_or_changed_during_a_scrape_is_left_out() {
+        let with = |last: Vec<_>| {
+            let lists = vec![vec![domain(0, 0), domain(3, 1), domain(4, 2)], last];
+            let snapshot =
+                collect(&mut Fake { lists, disks: vec![disk(3), disk(5)], nics: vec![nic(4)], ..Fake::default() });
+            snapshot
+                .domains
+                .into_iter()
+                .map(|domain| (domain.info.domid, domain.disks.len() + domain.nics.len()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(with(vec![domain(0, 0), domain(3, 1), domain(4, 2)]), [(0, 0), (3, 1), (4, 1)]);
+        assert_eq!(with(vec![domain(0, 0), domain(4, 2)]), [(0, 0), (4, 1)], "it went");
+        assert_eq!(
+            with(vec![domain(0, 0), domain(3, 1), domain(4, 2), domain(5, 3)]),
+            [(0, 0), (3, 1), (4, 1)],
+            "it came"
+        );
+        assert_eq!(with(vec![domain(0, 0), domain(3, 9), domain(4, 2)]), [(0, 0), (4, 1)], "another has its number");
+    }
+
+    #[test]
+    fn a_store_that_does_not_answer_is_asked_once() {
+        let mut from = Fake {
+            broken: &["names"],
+            lists: vec![(0..100).map(|domid| domain(domid, 1)).collect()],
+            ..Fake::default()
+        };
+        assert_eq!(collect(&mut from).domains.len(), 100);
+        assert_eq!(from.asked_names, 1);
+    }
+}
