@@ -248,7 +248,7 @@ fn vcpus(out: &mut Families<'_>, domains: &[Domain]) -> fmt::Result {
 fn disks(out: &mut Families<'_>, domains: &[Domain]) -> fmt::Result {
     let each = || {
         domains.iter().flat_map(|domain| {
-            domain.disks.iter().map(|disk: &Disk| {
+            domain.disks.iter().filter(|disk| disk.counts).map(|disk: &Disk| {
                 let labels = more(labels(domain), "device", &disk.device);
                 (more(labels, "backend", disk.backend), disk)
             })

@@ -54,6 +54,8 @@ pub struct DomainInfo {
     pub max_vcpu_id: Option<u32>,
     /// Its cpupool.
     pub cpupool: u32,
+    /// Its security label's number.
+    pub ssid: u32,
     flags: u32,
 }
 
@@ -71,6 +73,7 @@ impl From<&XenDomctlGetdomaininfo> for DomainInfo {
             online_vcpus: info.nr_online_vcpus,
             max_vcpu_id: (info.max_vcpu_id != XEN_INVALID_MAX_VCPU_ID).then_some(info.max_vcpu_id),
             cpupool: info.cpupool,
+            ssid: info.ssidref,
             flags: info.flags,
         }
     }

@@ -41,20 +41,23 @@ pub fn kernel_disks(backends: &Path) -> Result<Vec<Disk>, Problem> {
     let disk = |(name, path): (String, PathBuf)| {
         let (domid, number) = of_device(&name, "vbd")?;
         let count = |what| counter(&path.join("statistics"), what);
-        Some(Disk {
-            domid,
-            device: vdev_name(number),
-            backend: "vbd",
-            requests: Requests {
-                read: count("rd_req")?,
-                write: count("wr_req")?,
-                flush: count("f_req")?,
-                discard: count("ds_req").unwrap_or(0),
-            },
-            read_bytes: count("rd_sect")?.saturating_mul(SECTOR),
-            written_bytes: count("wr_sect")?.saturating_mul(SECTOR),
-            out_of_requests: count("oo_req"),
-        })
+        let disk = Disk { domid, number, device: vdev_name(number), backend: "vbd", ..Disk::default() };
+        let counted = || {
+            Some(Disk {
+                counts: true,
+                requests: Requests {
+                    read: count("rd_req")?,
+                    write: count("wr_req")?,
+                    flush: count("f_req")?,
+                    discard: count("ds_req").unwrap_or(0),
+                },
+                read_bytes: count("rd_sect")?.saturating_mul(SECTOR),
+                written_bytes: count("wr_sect")?.saturating_mul(SECTOR),
+                out_of_requests: count("oo_req"),
+                ..disk.clone()
+            })
+        };
+        Some(counted().unwrap_or(disk))
     };
     Ok(entries(backends)?.into_iter().filter_map(disk).collect())
 }
@@ -66,6 +69,7 @@ pub fn kernel_disks(backends: &Path) -> Result<Vec<Disk>, Problem> {
 pub fn own_disks(dir: &Path) -> Result<Vec<Disk>, Problem> {
     let disk = |(name, path): (String, PathBuf)| {
         let (domid, number) = name.strip_suffix(".statistics")?.split_once('-')?;
+        let number = number.parse().ok()?;
         let text = fs::read_to_string(path).ok()?;
         let count = |what: &str| {
             let mut lines = text.lines().filter_map(|line| line.split_once(' '));
@@ -73,7 +77,9 @@ pub fn own_disks(dir: &Path) -> Result<Vec<Disk>, Problem> {
         };
         Some(Disk {
             domid: domid.parse().ok()?,
-            device: vdev_name(number.parse().ok()?),
+            number,
+            device: vdev_name(number),
+            counts: true,
             backend: "qdisk",
             requests: Requests {
                 read: count("read_requests")?,
@@ -104,6 +110,7 @@ pub fn nics(backends: &Path) -> Result<Vec<Nic>, Problem> {
                 bytes: count(format!("{way}_bytes"))?,
                 packets: count(format!("{way}_packets"))?,
                 dropped: count(format!("{way}_dropped"))?,
+                errors: count(format!("{way}_errors")).unwrap_or(0),
             })
         };
         Some(Nic { domid, device, received: traffic("tx")?, transmitted: traffic("rx")? })
@@ -127,7 +134,7 @@ mod tests {
     fn what_a_backend_receives_its_guest_transmits() {
         let dir = tempfile::tempdir().unwrap();
         let of = |way: &str, base: u32| {
-            [("bytes", 100), ("packets", 10), ("dropped", 1)].map(|(what, times)| {
+            [("bytes", 100), ("packets", 10), ("dropped", 1), ("errors", 3)].map(|(what, times)| {
                 (format!("vif-3-1/net/slow/statistics/{way}_{what}"), format!("{}\n", base * times))
             })
         };
@@ -141,8 +148,8 @@ mod tests {
             [Nic {
                 domid: 3,
                 device: 1,
-                received: Traffic { bytes: 200, packets: 20, dropped: 2 },
-                transmitted: Traffic { bytes: 100, packets: 10, dropped: 1 },
+                received: Traffic { bytes: 200, packets: 20, dropped: 2, errors: 6 },
+                transmitted: Traffic { bytes: 100, packets: 10, dropped: 1, errors: 3 },
             }]
         );
     }
@@ -159,12 +166,17 @@ mod tests {
         let own = "read_requests 1\nwrite_requests 2\nflush_requests 3\ndiscard_requests 4\nread_bytes 512\nwritten_bytes 1024\n";
         write(dir.path(), &[("9-51728.statistics", own), ("9-51744.statistics", "read_requests 1\n")]);
         let requests = Requests { read: 2, write: 3, flush: 4, discard: 5 };
-        let disk = Disk { domid: 9, device: "xvda".into(), backend: "vbd", requests, ..Disk::default() };
-        let disk = Disk { read_bytes: 3072, written_bytes: 3584, out_of_requests: Some(1), ..disk };
-        assert_eq!(kernel_disks(dir.path()).unwrap(), [disk]);
+        let disk = Disk { domid: 9, number: 51712, device: "xvda".into(), backend: "vbd", requests, ..Disk::default() };
+        let disk = Disk { read_bytes: 3072, written_bytes: 3584, out_of_requests: Some(1), counts: true, ..disk };
+        let idle = Disk { domid: 8, number: 51712, device: "xvda".into(), backend: "vbd", ..Disk::default() };
+        assert_eq!(kernel_disks(dir.path()).unwrap(), [idle, disk]);
         let requests = Requests { read: 1, write: 2, flush: 3, discard: 4 };
-        let disk = Disk { domid: 9, device: "xvdb".into(), backend: "qdisk", requests, ..Disk::default() };
-        assert_eq!(own_disks(dir.path()).unwrap(), [Disk { read_bytes: 512, written_bytes: 1024, ..disk }]);
+        let disk =
+            Disk { domid: 9, number: 51728, device: "xvdb".into(), backend: "qdisk", requests, ..Disk::default() };
+        assert_eq!(
+            own_disks(dir.path()).unwrap(),
+            [Disk { read_bytes: 512, written_bytes: 1024, counts: true, ..disk }]
+        );
         assert_eq!(own_disks(&dir.path().join("none")), Ok(Vec::new()));
     }
 }

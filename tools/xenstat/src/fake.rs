@@ -43,7 +43,9 @@ pub fn domain(domid: u16, tag: u8) -> DomainInfo {
 pub fn disk(domid: u16) -> Disk {
     Disk {
         domid,
+        number: 51712,
         device: "xvda".to_owned(),
+        counts: true,
         backend: "vbd",
         requests: Requests { read: 10, write: 20, flush: 2, discard: 1 },
         read_bytes: 40_960,
@@ -57,8 +59,8 @@ pub fn nic(domid: u16) -> Nic {
     Nic {
         domid,
         device: 0,
-        received: Traffic { bytes: 1000, packets: 10, dropped: 1 },
-        transmitted: Traffic { bytes: 2000, packets: 20, dropped: 0 },
+        received: Traffic { bytes: 1000, packets: 10, dropped: 1, errors: 0 },
+        transmitted: Traffic { bytes: 2000, packets: 20, dropped: 0, errors: 0 },
     }
 }
 

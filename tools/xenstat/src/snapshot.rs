@@ -128,8 +128,12 @@ pub struct Vcpu {
 pub struct Disk {
     /// Whose.
     pub domid: u16,
+    /// Its number, for its guest and in xenstore.
+    pub number: u32,
     /// Its name in the guest.
     pub device: String,
+    /// Its backend counts; one that no guest uses yet does not.
+    pub counts: bool,
     /// `vbd`: the kernel's backend; `qdisk`: `blkback`.
     pub backend: &'static str,
     /// Requests.
@@ -177,4 +181,6 @@ pub struct Traffic {
     pub packets: u64,
     /// Packets that were not delivered.
     pub dropped: u64,
+    /// Packets that were wrong.
+    pub errors: u64,
 }
