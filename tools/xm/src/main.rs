@@ -6,6 +6,7 @@ mod failure;
 mod output;
 mod table;
 mod terminal;
+mod top;
 
 use std::process::ExitCode;
 

@@ -119,6 +119,23 @@ pub const TABLE: &[Entry] = &[
     entry("domid", "A domain's number", &[DOMAIN], commands::list::domid),
     entry("domname", "A domain's name", &[DOMAIN], commands::list::domname),
     entry(
+        "top",
+        "Show what domains do, on the whole screen (keys: ?)",
+        &[
+            Param::Short('d', "delay", "SECONDS", "Time between two rounds (3)"),
+            Param::Flag('n', "networks", "Network cards, too"),
+            Param::Flag('x', "vbds", "Disks, too"),
+            Param::Flag('v', "vcpus", "Vcpus, too"),
+            Param::Flag('r', "repeat-header", "The header above each domain"),
+            Param::Flag('f', "full-name", "Long names whole"),
+            Param::Flag('z', "dom0-first", "Domain 0 first, however the others are sorted"),
+            Param::Flag('b', "batch", "Print line by line, without a screen"),
+            Param::Short('i', "iterations", "COUNT", "End after so many rounds"),
+            Param::Flag('V', "version", "Print the version"),
+        ],
+        crate::top::top,
+    ),
+    entry(
         "uptime",
         "How long domains have been running",
         &[Param::Flag('s', "short", "Shorter"), JSON, Param::Rest("domain", "Only these")],
