@@ -88,7 +88,7 @@ impl<H: Hypercalls> Host<H> {
         ramdisk: Option<&[u8]>,
     ) -> Result<()> {
         self.xen.set_max_vcpus(domid, config.max_vcpus)?;
-        self.pin(domid, config)?;
+        self.pin(domid, &config.cpus, &config.cpus_soft, config.max_vcpus)?;
         self.xen.set_max_memory(domid, config.max_memory_kib + SLACK_KIB)?;
         let store_port = self.xen.open_event_channel(domid, 0)?;
         let console_port = self.xen.open_event_channel(domid, 0)?;
@@ -129,8 +129,8 @@ impl<H: Hypercalls> Host<H> {
     }
 
     /// Where its vcpus may run.
-    fn pin(&mut self, domid: u16, config: &DomainConfig) -> Result<()> {
-        if config.cpus.is_empty() && config.cpus_soft.is_empty() {
+    pub(crate) fn pin(&mut self, domid: u16, hard: &[String], soft: &[String], vcpus: u32) -> Result<()> {
+        if hard.is_empty() && soft.is_empty() {
             return Ok(());
         }
         let count = self.cpu_count()?;
@@ -140,8 +140,8 @@ impl<H: Hypercalls> Host<H> {
                 Some(text) => cpu_set(text, count).map(Some).map_err(Error::Invalid),
             }
         };
-        for vcpu in 0..config.max_vcpus {
-            let (hard, soft) = (set(&config.cpus, vcpu)?, set(&config.cpus_soft, vcpu)?);
+        for vcpu in 0..vcpus {
+            let (hard, soft) = (set(hard, vcpu)?, set(soft, vcpu)?);
             self.xen.set_vcpu_affinity(domid, vcpu, hard.as_ref(), soft.as_ref(), count)?;
         }
         Ok(())

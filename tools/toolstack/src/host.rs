@@ -1,6 +1,6 @@
 //! This machine: its hypervisor, its xenstore, and the domains in both.
 
-use crate::{DomainConfig, Error, Result, paths};
+use crate::{DomainConfig, Error, Result, apply, paths};
 use std::path::{Path, PathBuf};
 use xen_sys::Privcmd;
 use xenctl::{DomainInfo, Hypercalls, Xen};
@@ -208,19 +208,36 @@ impl<H: Hypercalls> Host<H> {
     /// # Errors
     /// The file cannot be written.
     pub fn save_config(&self, domid: u16, config: &DomainConfig) -> Result<()> {
-        let path = self.config_file(domid);
-        let write = || -> std::io::Result<()> {
-            std::fs::create_dir_all(&self.run_dir)?;
-            let fresh = path.with_extension("new");
-            std::fs::write(&fresh, serde_json::to_vec_pretty(config)?)?;
-            std::fs::rename(&fresh, &path)
-        };
-        write().map_err(Error::io(format!("cannot write {}", path.display())))
+        write_config(&self.config_file(domid), config)
+    }
+
+    fn started_file(&self, domid: u16) -> PathBuf {
+        self.run_dir.join(format!("{domid}.started.json"))
+    }
+
+    /// The configuration that a domain was started with, if we created it; [`config_of`](Self::config_of) is that of its next
+    /// start.
+    pub fn started_with(&self, domid: u16) -> Option<DomainConfig> {
+        let started = std::fs::read(self.started_file(domid)).ok();
+        started.and_then(|bytes| serde_json::from_slice(&bytes).ok()).or_else(|| self.config_of(domid))
+    }
+
+    /// Notes another configuration for a domain's end and its next start.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn update_config(&self, domid: u16, config: &DomainConfig) -> Result<()> {
+        let started = self.started_file(domid);
+        if let Some(old) = self.config_of(domid).filter(|old| !started.exists() && apply::other_start(old, config)) {
+            write_config(&started, &old)?;
+        }
+        self.save_config(domid, config)
     }
 
     pub(crate) fn forget_config(&self, domid: u16) {
         // A file that is not there is forgotten.
         let _ = std::fs::remove_file(self.config_file(domid));
+        let _ = std::fs::remove_file(self.started_file(domid));
     }
 
     /// Notes the control domain in the store: name, number, memory. What `xen-init-dom0` does.
@@ -247,6 +264,21 @@ impl<H: Hypercalls> Host<H> {
         self.xs.transaction(|t| entries.iter().try_for_each(|(path, value)| t.write(path, value.as_bytes())))?;
         Ok(())
     }
+}
+
+/// The old text stays until the new one is complete.
+fn write_config(path: &Path, config: &DomainConfig) -> Result<()> {
+    let fresh = path.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+        std::fs::write(&fresh, serde_json::to_vec_pretty(config)?)?;
+        std::fs::rename(&fresh, path)
+    };
+    write().map_err(|error| {
+        // Half a file is nobody's.
+        let _ = std::fs::remove_file(&fresh);
+        Error::io(format!("cannot write {}", path.display()))(error)
+    })
 }
 
 /// The cache of unpacked kernels that all commands share.

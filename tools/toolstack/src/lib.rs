@@ -5,6 +5,7 @@
 //! [`recover`](Host::recover), with which the next command begins, and a second try works.
 #![forbid(unsafe_code)]
 
+pub mod apply;
 pub mod config;
 mod crash;
 mod create;

@@ -54,7 +54,7 @@ impl Note {
     }
 
     /// Takes a note that nobody holds.
-    fn lock(path: PathBuf, how: &mut fs::OpenOptions) -> io::Result<Option<Note>> {
+    pub(crate) fn lock(path: PathBuf, how: &mut fs::OpenOptions) -> io::Result<Option<Note>> {
         loop {
             let file = how.open(&path)?;
             match file.try_lock() {
@@ -85,7 +85,7 @@ impl Note {
     }
 
     /// It is done.
-    fn done(self) {
+    pub(crate) fn done(self) {
         // Still locked: nobody takes it for left over. If it cannot be removed, the next command finds nothing to do.
         let _ = fs::remove_file(&self.path);
     }

@@ -20,7 +20,11 @@ pub const CODES: &[(u8, &str)] = &[
     (4, "permission"),
     (5, "xenstored or the hypervisor does not answer"),
     (6, "timed out"),
+    (CHANGES, "changes are pending (`apply --dry-run --exit-code`)"),
 ];
+
+/// Nothing failed: the host is not yet what the folder says.
+pub const CHANGES: u8 = 7;
 
 impl Failure {
     /// A wrong command line.

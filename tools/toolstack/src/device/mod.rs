@@ -183,7 +183,7 @@ impl<H: Hypercalls> Host<H> {
         Ok(numbers)
     }
 
-    fn node(&mut self, path: &str) -> Result<String> {
+    pub(crate) fn node(&mut self, path: &str) -> Result<String> {
         let value = self.xs.read_if_there(path)?.unwrap_or_default();
         Ok(String::from_utf8_lossy(&value).into_owned())
     }

@@ -2,6 +2,7 @@
 //! step fails once, and the process is killed at every step.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod apply;
 mod fate;
 #[path = "../../../../loader/tests/common/mod.rs"]
 mod kernels;

@@ -144,7 +144,7 @@ pub fn config_update(args: &Args<'_>) -> Outcome {
     for (vif, before) in config.vifs.iter_mut().zip(&old.vifs) {
         vif.mac = vif.mac.take().or_else(|| before.mac.clone());
     }
-    Ok(host.save_config(domid, &config)?)
+    Ok(host.update_config(domid, &config)?)
 }
 
 pub fn shutdown(args: &Args<'_>) -> Outcome {

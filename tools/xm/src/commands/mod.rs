@@ -1,5 +1,6 @@
 //! What the commands do.
 
+pub mod apply;
 pub mod attend;
 pub mod console;
 pub mod counts;

@@ -46,6 +46,19 @@ pub const TABLE: &[Entry] = &[
             commands::create::create,
         )
     },
+    entry(
+        "apply",
+        "Bring the host to what a folder of configurations says",
+        &[
+            Param::Flag('n', "dry-run", "Only show the difference"),
+            Param::Flag('E', "exit-code", "With --dry-run: exit with 7 if there is a difference"),
+            Param::Flag('r', "restart", "Start domains anew whose changes need it (else: at their next start)"),
+            Param::Flag('p', "prune", "Shut domains down that are not in the folder"),
+            Param::Value("timeout", "SECONDS", "How long a domain has to shut down (120)"),
+            Param::One("dir", "The folder: all its *.cfg, as create takes them"),
+        ],
+        commands::apply::apply,
+    ),
     Entry {
         aliases: &["ls"],
         ..entry(
