@@ -112,7 +112,7 @@ impl<H: Hypercalls> Host<H> {
         self.write_home(domid, config, (store_port, built.store_mfn), (console_port, built.console_mfn))?;
         self.xs.introduce(domid, built.store_mfn, store_port)?;
         for disk in &config.disks {
-            self.attach_disk(domid, disk)?;
+            self.noted_attach(domid, "vbd", |host, note| host.attach_disk(domid, disk, note))?;
         }
         for (index, vif) in (0..).zip(&config.vifs) {
             self.attach_vif(domid, index, vif)?;

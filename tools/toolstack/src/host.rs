@@ -1,6 +1,6 @@
 //! This machine: its hypervisor, its xenstore, and the domains in both.
 
-use crate::{DomainConfig, Error, Result, apply, paths};
+use crate::{DomainConfig, Error, Hotplug, KernelHotplug, Result, apply, paths};
 use std::path::{Path, PathBuf};
 use xen_sys::Privcmd;
 use xenctl::{DomainInfo, Hypercalls, Xen};
@@ -32,6 +32,8 @@ pub struct Host<H: Hypercalls = Privcmd> {
     pub crash_dir: PathBuf,
     /// Where the logs of domains' consoles are.
     pub console_dir: PathBuf,
+    /// What is plugged in behind devices.
+    pub hotplug: Box<dyn Hotplug>,
     /// Said before a step that may take more than a second.
     pub progress: fn(&str),
     /// Told of what happened to domains.
@@ -114,6 +116,7 @@ impl<H: Hypercalls> Host<H> {
             work_dir: WORK_DIR.into(),
             crash_dir: CRASH_DIR.into(),
             console_dir: CONSOLE_DIR.into(),
+            hotplug: Box::new(KernelHotplug),
             progress: |_| {},
             log: |_| {},
             attend: Box::new(|_| Ok(())),

@@ -22,8 +22,8 @@ mod work;
 
 pub use config::{Action, Disk, DomainConfig, Vif};
 pub use create::{Options, cpu_set};
-pub use device::{BlockInfo, ChannelInfo, VifInfo};
-pub use dump::Dumped;
+pub use device::{BlockInfo, ChannelInfo, Hotplug, KernelHotplug, VifInfo};
+pub use dump::{Dump, Dumped};
 pub use error::{Error, Kind, Result};
 pub use host::{Attend, Domain, Host};
 pub use life::{Control, Ended};

@@ -13,6 +13,8 @@ use std::time::Duration;
 use xenctl::{DomainInfo, Hypercalls};
 use xenstore::Access as _;
 
+/// How often and how long it is waited for whoever plugs in another device.
+const DEVICE_LOOKS: u32 = 1500;
 /// Whoever looks for work that was left holds a note for a moment: how often and how long it is waited for.
 const LOOKS: u32 = 20;
 const LOOK: Duration = Duration::from_millis(20);
@@ -28,6 +30,22 @@ pub(crate) enum Work {
     Destroy,
     /// A domain that ended goes, and comes back.
     Restart(Box<DomainConfig>),
+    /// A device that is being plugged in: if it is left, and is not whole, it goes.
+    Attach {
+        /// `vbd` or `vif`.
+        kind: String,
+        /// Its number.
+        number: u32,
+        /// The loop device that is being put over a file.
+        looped: Option<(PathBuf, PathBuf)>,
+    },
+    /// A core file that is being written: if it is left, it goes, and the domain goes on.
+    Dump {
+        /// The file as long as it is not complete.
+        partial: Option<PathBuf>,
+        /// The domain is paused for it.
+        paused: bool,
+    },
 }
 
 /// The note of this process' work on a domain.
@@ -40,10 +58,10 @@ pub(crate) struct Note {
 
 impl Note {
     /// Notes what is begun. `None`: somebody else is at work on this domain.
-    fn begin(dir: &Path, domain: &[u8; 16], work: &Work) -> io::Result<Option<Note>> {
+    fn begin(dir: &Path, name: &str, work: &Work, looks: u32) -> io::Result<Option<Note>> {
         fs::create_dir_all(dir)?;
-        let path = dir.join(uuid::format(domain));
-        for _ in 0..LOOKS {
+        let path = dir.join(name);
+        for _ in 0..looks {
             if let Some(mut note) = Note::lock(path.clone(), File::options().create(true).read(true).write(true))? {
                 note.becomes(work)?;
                 return Ok(Some(note));
@@ -71,7 +89,7 @@ impl Note {
     }
 
     /// Notes how far it came, in one write: a kill leaves the old text or the new one.
-    fn becomes(&mut self, work: &Work) -> io::Result<()> {
+    pub(crate) fn becomes(&mut self, work: &Work) -> io::Result<()> {
         let mut text = serde_json::to_vec(work)?;
         self.length = self.length.max(text.len());
         text.resize(self.length, b' ');
@@ -109,6 +127,10 @@ pub enum Recovered {
     Gone([u8; 16]),
     /// The domain is there, as it was wanted.
     There(u16),
+    /// A device that was not whole is gone.
+    Unplugged(u16, String),
+    /// A domain goes on, and the core file for which it was paused is gone.
+    GoesOn(u16),
     /// It could not be finished.
     Failed([u8; 16], String),
 }
@@ -119,12 +141,43 @@ impl<H: Hypercalls> Host<H> {
     /// # Errors
     /// Somebody is at work on it; the note cannot be written.
     pub(crate) fn begin(&self, domain: &[u8; 16], work: &Work) -> Result<Note> {
+        self.begin_named(&uuid::format(domain), work, LOOKS)
+    }
+
+    fn begin_named(&self, name: &str, work: &Work, looks: u32) -> Result<Note> {
         let dir = &self.work_dir;
-        let note = Note::begin(dir, domain, work).map_err(Error::io(format!("cannot write to {}", dir.display())))?;
-        note.ok_or_else(|| {
-            let domain = uuid::format(domain);
-            Error::Failed(format!("domain {domain}: another command is at work on it; wait until it has ended"))
+        let note = Note::begin(dir, name, work, looks);
+        note.map_err(Error::io(format!("cannot write to {}", dir.display())))?.ok_or_else(|| {
+            Error::Failed(format!("domain {name}: another command is at work on it; wait until it has ended"))
         })
+    }
+
+    /// Notes how far it came.
+    pub(crate) fn renote(&self, note: &mut Note, work: &Work) -> Result<()> {
+        note.becomes(work).map_err(Error::io(format!("cannot write to {}", self.work_dir.display())))
+    }
+
+    /// Plugs in a device under a note; one of a kind at a time.
+    pub(crate) fn noted_attach<R>(
+        &mut self,
+        domid: u16,
+        kind: &str,
+        attach: impl FnOnce(&mut Self, &mut Note) -> Result<R>,
+    ) -> Result<R> {
+        let info = self.xen.domain_info(domid)?.ok_or_else(|| Error::NoDomain(domid.to_string()))?;
+        let name = format!("{}.{kind}", uuid::format(&info.uuid));
+        // No number yet: it may turn out to be another device's.
+        let work = Work::Attach { kind: kind.to_owned(), number: u32::MAX, looped: None };
+        let mut note = self.begin_named(&name, &work, DEVICE_LOOKS)?;
+        let attached = attach(self, &mut note);
+        // Who fails has cleaned up, as far as that was possible.
+        note.done();
+        attached
+    }
+
+    /// The note of a core file.
+    pub(crate) fn begin_dump(&self, domain: &[u8; 16], partial: Option<PathBuf>, paused: bool) -> Result<Note> {
+        self.begin_named(&format!("{}.dump", uuid::format(domain)), &Work::Dump { partial, paused }, LOOKS)
     }
 
     /// Lets this process attend to a domain. `None`: another one does.
@@ -143,7 +196,7 @@ impl<H: Hypercalls> Host<H> {
     /// Destroys a domain, noted.
     pub(crate) fn destroy_noted(&mut self, info: &DomainInfo) -> Result<()> {
         // Who makes it at this moment, or destroys it, has a note of it: no second one is needed.
-        let note = Note::begin(&self.work_dir, &info.uuid, &Work::Destroy).ok().flatten();
+        let note = Note::begin(&self.work_dir, &uuid::format(&info.uuid), &Work::Destroy, LOOKS).ok().flatten();
         self.take_away(info.domid)?;
         note.into_iter().for_each(Note::done);
         Ok(())
@@ -194,7 +247,10 @@ impl<H: Hypercalls> Host<H> {
         };
         let mut all = Vec::new();
         for entry in entries.flatten() {
-            let Some(domain) = entry.file_name().to_str().and_then(uuid::parse) else { continue };
+            let name = entry.file_name();
+            // What is after the dot keeps works on one domain apart.
+            let domain = name.to_str().and_then(|name| uuid::parse(name.split('.').next()?));
+            let Some(domain) = domain else { continue };
             // One that is gone was finished by its owner.
             let Ok(Some(note)) = Note::lock(entry.path(), File::options().read(true).write(true)) else { continue };
             let Some(work) = note.work() else {
@@ -202,7 +258,7 @@ impl<H: Hypercalls> Host<H> {
                 note.done();
                 continue;
             };
-            let again = matches!(work, Work::Create | Work::Destroy);
+            let again = !matches!(work, Work::Start { .. } | Work::Restart(_));
             match self.finish(&domain, work) {
                 Ok(found) => {
                     note.done();
@@ -222,6 +278,31 @@ impl<H: Hypercalls> Host<H> {
 
     fn has_name(&mut self, domid: u16) -> Result<bool> {
         Ok(self.xs.read_if_there(&format!("{}/name", paths::home(domid)))?.is_some())
+    }
+
+    /// A device that is whole stays; else it goes, and a loop device of which nobody knows.
+    fn finish_attach(
+        &mut self,
+        found: Option<DomainInfo>,
+        kind: &str,
+        number: u32,
+        looped: Option<(PathBuf, PathBuf)>,
+    ) -> Result<Option<Recovered>> {
+        let mut told = None;
+        if let Some(info) = found.filter(|info| !info.dying()) {
+            let domid = info.domid;
+            if self.devices(domid, kind)?.contains(&number) && !self.is_whole(domid, kind, number)? {
+                self.detach(domid, kind, number, Duration::ZERO)?;
+                told = Some(Recovered::Unplugged(domid, format!("{kind} {number}")));
+            }
+        }
+        if let Some((device, file)) = looped
+            && self.hotplug.loop_file(&device) == Some(file)
+            && !self.knows_loop(&device)?
+        {
+            self.hotplug.detach_loop(&device).map_err(Error::io(format!("cannot take down {}", device.display())))?;
+        }
+        Ok(told)
     }
 
     fn finish(&mut self, domain: &[u8; 16], work: Work) -> Result<Option<Recovered>> {
@@ -245,6 +326,24 @@ impl<H: Hypercalls> Host<H> {
                 }
                 _ => None,
             },
+            Work::Attach { kind, number, looped } => self.finish_attach(found, &kind, number, looped)?,
+            Work::Dump { partial, paused } => {
+                if let Some(partial) = partial {
+                    match fs::remove_file(&partial) {
+                        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                            return Err(Error::io(format!("cannot remove {}", partial.display()))(error));
+                        }
+                        _ => {}
+                    }
+                }
+                match found {
+                    Some(info) if paused && info.paused() && !info.dying() => {
+                        self.xen.unpause_domain(info.domid)?;
+                        Some(Recovered::GoesOn(info.domid))
+                    }
+                    _ => None,
+                }
+            }
             Work::Restart(config) => {
                 if let Some(info) = unborn.or(found.filter(|info| info.shutdown().is_some())) {
                     self.take_away(info.domid)?;

@@ -38,11 +38,11 @@ pub struct LoopDevice {
 }
 
 impl LoopDevice {
-    /// Puts a free loop device over `file`.
+    /// Puts a free loop device over `file`. `chosen` hears which, before it is taken: once more if somebody else was faster.
     ///
     /// # Errors
-    /// The kernel's.
-    pub fn attach(file: &Path, read_only: bool) -> io::Result<Self> {
+    /// The kernel's; what `chosen` gives.
+    pub fn attach(file: &Path, read_only: bool, chosen: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<Self> {
         let backing = File::options().read(true).write(!read_only).open(file)?;
         let control = File::options().read(true).write(true).open("/dev/loop-control")?;
         // Somebody else may take it in between.
@@ -50,6 +50,7 @@ impl LoopDevice {
             let number = ioctl::value(&control, LOOP_CTL_GET_FREE, 0)?;
             let path = PathBuf::from(format!("/dev/loop{number}"));
             let device = File::options().read(true).write(!read_only).open(&path)?;
+            chosen(&path)?;
             match ioctl::value(&device, LOOP_SET_FD, backing.as_raw_fd().unsigned_abs().into()) {
                 Ok(_) => {
                     let mut info = LoopInfo64 {
@@ -78,6 +79,12 @@ impl LoopDevice {
             }
         }
         Err(io::ErrorKind::ResourceBusy.into())
+    }
+
+    /// The file under the device at `path`.
+    pub fn file_of(path: &Path) -> Option<PathBuf> {
+        let shown = Path::new("/sys/block").join(path.file_name()?).join("loop/backing_file");
+        Some(std::fs::read_to_string(shown).ok()?.trim_end_matches('\n').into())
     }
 
     /// Takes the device at `path` off its file; the kernel does it when its last user closes it.

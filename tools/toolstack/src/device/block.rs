@@ -2,14 +2,13 @@
 
 use crate::config::disk::{BlockBackend, Format};
 use crate::paths::DevicePaths;
+use crate::work::{Note, Work};
 use crate::{Disk, Error, Host, Result};
 use serde::Serialize;
 use std::fs::File;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
-use xen_sys::LoopDevice;
 use xenctl::Hypercalls;
 use xenstore::Access as _;
 
@@ -67,54 +66,80 @@ impl<H: Hypercalls> Host<H> {
         Ok(())
     }
 
-    /// The domain that may write to a target.
-    fn user_of_disk(&mut self, target: &str) -> Result<Option<String>> {
-        let wanted = std::fs::canonicalize(target).unwrap_or_else(|_| target.into());
+    /// The backends of all disks, with their domains.
+    fn disk_backends(&mut self) -> Result<Vec<(String, String)>> {
+        let mut all = Vec::new();
         for root in ["/local/domain/0/backend/vbd", "/local/domain/0/backend/qdisk"] {
             let domains = match self.xs.list(root) {
                 Err(error) if error.is_not_found() => continue,
                 other => other?,
             };
             for domid in domains {
-                for number in self.xs.list(&format!("{root}/{domid}")).unwrap_or_default() {
-                    let at = format!("{root}/{domid}/{number}");
-                    let used = self.node(&format!("{at}/ferroxen-target"))?;
-                    let used = if used.is_empty() { self.node(&format!("{at}/params"))? } else { used };
-                    let used = std::fs::canonicalize(&used).unwrap_or_else(|_| used.into());
-                    if used == wanted && self.node(&format!("{at}/mode"))? != "r" {
-                        return Ok(Some(domid));
-                    }
-                }
+                let numbers = self.xs.list(&format!("{root}/{domid}")).unwrap_or_default();
+                all.extend(numbers.iter().map(|number| (domid.clone(), format!("{root}/{domid}/{number}"))));
+            }
+        }
+        Ok(all)
+    }
+
+    /// The domain that may write to a target.
+    fn user_of_disk(&mut self, target: &str) -> Result<Option<String>> {
+        let wanted = std::fs::canonicalize(target).unwrap_or_else(|_| target.into());
+        for (domid, at) in self.disk_backends()? {
+            let used = self.node(&format!("{at}/ferroxen-target"))?;
+            let used = if used.is_empty() { self.node(&format!("{at}/params"))? } else { used };
+            let used = std::fs::canonicalize(&used).unwrap_or_else(|_| used.into());
+            if used == wanted && self.node(&format!("{at}/mode"))? != "r" {
+                return Ok(Some(domid));
             }
         }
         Ok(None)
     }
 
-    /// Plugs a disk in: the backend finds it, the guest may connect.
-    pub(crate) fn attach_disk(&mut self, domid: u16, disk: &Disk) -> Result<()> {
+    /// Whether a loop device is some disk's.
+    pub(crate) fn knows_loop(&mut self, device: &Path) -> Result<bool> {
+        for (_, at) in self.disk_backends()? {
+            if Path::new(&self.node(&format!("{at}/ferroxen-loop"))?) == device {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Plugs a disk in: the backend finds it, the guest may connect. The note knows of what nobody else knows of yet.
+    pub(crate) fn attach_disk(&mut self, domid: u16, disk: &Disk, note: &mut Note) -> Result<()> {
+        let number = disk.number();
+        self.renote(note, &Work::Attach { kind: "vbd".to_owned(), number, looped: None })?;
         if disk.backend == BlockBackend::Qdisk {
             self.write_qdisk(domid, disk)?;
-            return start_qdisk(domid, disk.number());
+            return self.hotplug.serve_image(domid, disk.number());
         }
         let meta = std::fs::metadata(&disk.target).map_err(|error| Self::wrong_disk(disk, error.to_string()))?;
         let (device, looped) = if meta.is_file() {
-            let looped = LoopDevice::attach(Path::new(&disk.target), disk.read_only)
+            let file = std::fs::canonicalize(&disk.target).unwrap_or_else(|_| disk.target.clone().into());
+            let mut chosen = |device: &Path| {
+                let looped = Some((device.to_owned(), file.clone()));
+                note.becomes(&Work::Attach { kind: "vbd".to_owned(), number, looped })
+            };
+            let looped = self
+                .hotplug
+                .attach_loop(&file, disk.read_only, &mut chosen)
                 .map_err(|error| Self::wrong_disk(disk, format!("no loop device: {error}")))?;
-            (looped.path.display().to_string(), true)
+            (looped.display().to_string(), true)
         } else {
             (disk.target.clone(), false)
         };
         let attached = self.write_disk(domid, disk, &device, looped);
         if attached.is_err() && looped {
             // Nobody knows of it otherwise.
-            let _ = LoopDevice::detach(Path::new(&device));
+            let _ = self.hotplug.detach_loop(Path::new(&device));
         }
         attached
     }
 
     fn write_disk(&mut self, domid: u16, disk: &Disk, device: &str, looped: bool) -> Result<()> {
-        let rdev = std::fs::metadata(device).map_err(|error| Self::wrong_disk(disk, error.to_string()))?.rdev();
-        let (major, minor) = xen_sys::device_numbers(rdev);
+        let numbers = self.hotplug.device_numbers(Path::new(device));
+        let (major, minor) = numbers.map_err(|error| Self::wrong_disk(disk, error.to_string()))?;
         let kind = if disk.cdrom { "cdrom" } else { "disk" };
         let front = [("virtual-device", disk.number().to_string()), ("device-type", kind.to_owned())];
         let mut back = vec![
@@ -162,7 +187,7 @@ impl<H: Hypercalls> Host<H> {
     pub(crate) fn unplug_disk(&mut self, at: &DevicePaths) -> Result<()> {
         let looped = self.node(&format!("{}/ferroxen-loop", at.back))?;
         if looped.starts_with("/dev/loop") {
-            LoopDevice::detach(Path::new(&looped)).map_err(Error::io(format!("cannot take down {looped}")))?;
+            self.hotplug.detach_loop(Path::new(&looped)).map_err(Error::io(format!("cannot take down {looped}")))?;
         }
         Ok(())
     }
@@ -172,16 +197,18 @@ impl<H: Hypercalls> Host<H> {
     /// # Errors
     /// It is there already; its target's; the backend's.
     pub fn block_attach(&mut self, domid: u16, disk: &Disk) -> Result<()> {
-        if self.devices(domid, "vbd")?.contains(&disk.number()) {
-            return Err(Self::wrong_disk(disk, format!("domain {domid} has one of that name already")));
-        }
-        self.check_disk(disk)?;
-        self.attach_disk(domid, disk)?;
-        let ready = self.wait_for_backend(domid, "vbd", disk.number(), Duration::from_secs(20));
-        if ready.is_err() {
-            self.detach(domid, "vbd", disk.number(), Duration::ZERO)?;
-        }
-        ready
+        self.noted_attach(domid, "vbd", |host, note| {
+            if host.devices(domid, "vbd")?.contains(&disk.number()) {
+                return Err(Self::wrong_disk(disk, format!("domain {domid} has one of that name already")));
+            }
+            host.check_disk(disk)?;
+            host.attach_disk(domid, disk, note)?;
+            let ready = host.wait_for_backend(domid, "vbd", disk.number(), Duration::from_secs(20));
+            if ready.is_err() {
+                host.detach(domid, "vbd", disk.number(), Duration::ZERO)?;
+            }
+            ready
+        })
     }
 
     /// Takes a disk out of a domain; at once and without asking the guest if `force`.
@@ -221,20 +248,4 @@ impl<H: Hypercalls> Host<H> {
         }
         Ok(all)
     }
-}
-
-/// Starts the process that serves a disk; it ends by itself when the device is taken away.
-fn start_qdisk(domid: u16, number: u32) -> Result<()> {
-    let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join("blkback")));
-    let program = beside.filter(|path| path.exists()).unwrap_or_else(|| "blkback".into());
-    let log = std::fs::create_dir_all("/var/log/xen")
-        .and_then(|()| File::options().create(true).append(true).open("/var/log/xen/blkback.log"));
-    let status = Command::new(&program)
-        .args(["--detach", &domid.to_string(), &number.to_string()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log.map_or_else(|_| Stdio::null(), Stdio::from))
-        .status()
-        .map_err(Error::io(format!("cannot run {}", program.display())))?;
-    if status.success() { Ok(()) } else { Err(Error::Failed(format!("{} ended with {status}", program.display()))) }
 }

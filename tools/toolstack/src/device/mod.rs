@@ -2,10 +2,12 @@
 
 mod block;
 mod channel;
+mod hotplug;
 mod network;
 
 pub use block::BlockInfo;
 pub use channel::ChannelInfo;
+pub use hotplug::{Hotplug, KernelHotplug};
 pub use network::VifInfo;
 
 use crate::paths::DevicePaths;
@@ -105,6 +107,20 @@ impl<H: Hypercalls> Host<H> {
             return Err(Error::TimedOut { what, after: patience, remedy });
         }
         Ok(())
+    }
+
+    /// Whether a device has everything that the guest needs to connect.
+    pub(crate) fn is_whole(&mut self, domid: u16, kind: &str, number: u32) -> Result<bool> {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        let back = self.device_paths(domid, kind, number)?.back;
+        if self.node(&format!("{back}/hotplug-status"))? != "connected" {
+            return Ok(false);
+        }
+        match self.wait_for_backend(domid, kind, number, PATIENCE) {
+            Ok(()) => Ok(true),
+            Err(Error::TimedOut { .. } | Error::Failed(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Watches a half until its state is right; `false` if that did not happen in time.

@@ -2,18 +2,16 @@
 
 use crate::config::DEFAULT_BRIDGE;
 use crate::paths::{self, DevicePaths};
+use crate::work::Work;
 use crate::{Error, Host, Result, Vif};
 use serde::Serialize;
 use std::process::Command;
-use std::time::{Duration, Instant};
-use xen_sys::Interface;
+use std::time::Duration;
 use xenctl::Hypercalls;
 use xenstore::Access as _;
 
 /// How long a guest has to let go of a device.
 const POLITE: Duration = Duration::from_secs(10);
-/// How long netback has to make an interface.
-const INTERFACE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// A network card of a domain, as it is now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -51,9 +49,8 @@ fn bridge_of(vif: &Vif) -> &str {
 impl<H: Hypercalls> Host<H> {
     pub(crate) fn check_vif(&mut self, index: u32, vif: &Vif) -> Result<()> {
         if vif.script.is_none() {
-            let bridge = Interface::named(bridge_of(vif));
-            if !bridge.is_bridge() {
-                let name = bridge.name();
+            let name = bridge_of(vif);
+            if !self.hotplug.is_bridge(name) {
                 let why =
                     format!("there is no bridge {name}: make it (`ip link add {name} type bridge`) or name another");
                 return Err(wrong(index, why));
@@ -82,24 +79,15 @@ impl<H: Hypercalls> Host<H> {
     /// netback is ready and made its interface: into the bridge with it. Then the guest may connect.
     pub(crate) fn plug_vif(&mut self, domid: u16, index: u32, vif: &Vif) -> Result<()> {
         let at = paths::device(domid, "vif", index);
-        let mut interface = Interface::named(&format!("vif{domid}.{index}"));
+        let interface = format!("vif{domid}.{index}");
         // netback says that it is ready just before it makes the interface.
-        let deadline = Instant::now() + INTERFACE_PATIENCE;
-        while !interface.exists() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let failed = |why: std::io::Error| wrong(index, format!("vif{domid}.{index}: {why}"));
+        self.hotplug.await_interface(&interface);
         if let Some(script) = &vif.script {
-            return self.run_script(script, "online", &at, interface.name());
+            return self.run_script(script, "online", &at, &interface);
         }
-        if let Some(name) = &vif.vifname {
-            interface.rename(name).map_err(failed)?;
-        }
-        if let Some(mtu) = vif.mtu {
-            interface.set_mtu(mtu).map_err(failed)?;
-        }
-        Interface::named(bridge_of(vif)).add_port(&interface).map_err(failed)?;
-        interface.set_up(true).map_err(failed)?;
+        self.hotplug
+            .plug_interface(&interface, vif.vifname.as_deref(), vif.mtu, bridge_of(vif))
+            .map_err(|why| wrong(index, format!("{interface}: {why}")))?;
         self.xs.write(&format!("{}/hotplug-status", at.back), b"connected")?;
         Ok(())
     }
@@ -138,16 +126,19 @@ impl<H: Hypercalls> Host<H> {
     /// # Errors
     /// The bridge's; the backend's.
     pub fn network_attach(&mut self, domid: u16, vif: &Vif) -> Result<u32> {
-        let index = self.devices(domid, "vif")?.last().map_or(0, |last| last + 1);
-        self.check_vif(index, vif)?;
-        self.attach_vif(domid, index, vif)?;
-        let ready = self
-            .wait_for_backend(domid, "vif", index, Duration::from_secs(20))
-            .and_then(|()| self.plug_vif(domid, index, vif));
-        if ready.is_err() {
-            self.detach(domid, "vif", index, Duration::ZERO)?;
-        }
-        ready.map(|()| index)
+        self.noted_attach(domid, "vif", |host, note| {
+            let index = host.devices(domid, "vif")?.last().map_or(0, |last| last + 1);
+            host.check_vif(index, vif)?;
+            host.renote(note, &Work::Attach { kind: "vif".to_owned(), number: index, looped: None })?;
+            host.attach_vif(domid, index, vif)?;
+            let ready = host
+                .wait_for_backend(domid, "vif", index, Duration::from_secs(20))
+                .and_then(|()| host.plug_vif(domid, index, vif));
+            if ready.is_err() {
+                host.detach(domid, "vif", index, Duration::ZERO)?;
+            }
+            ready.map(|()| index)
+        })
     }
 
     /// Takes a card (by number or address) out of a domain.

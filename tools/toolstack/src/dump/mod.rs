@@ -11,7 +11,7 @@ use image::Image;
 use memory::Memory;
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use xenctl::{Errno, Hypercalls, RingMemory as _};
 
 /// Bytes of a page.
@@ -28,7 +28,52 @@ pub struct Dumped {
     pub lost: u64,
 }
 
+/// How a core file is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dump {
+    /// The domain runs meanwhile.
+    pub live: bool,
+    /// It ends afterwards, for this reason (`SHUTDOWN_*`).
+    pub after: Option<u32>,
+}
+
+/// Where a core file is as long as it is not complete; `None`: what is there is no file that could be replaced.
+fn partial(domid: u16, path: &Path) -> Option<PathBuf> {
+    match std::fs::metadata(path) {
+        Ok(meta) if !meta.is_file() => None,
+        _ => Some(path.with_file_name(format!(".{}.{domid}", path.file_name()?.to_string_lossy()))),
+    }
+}
+
 impl<H: Hypercalls> Host<H> {
+    /// Writes a domain's core file; it stands still meanwhile. Whoever is killed leaves a note, with which the next command lets
+    /// the domain go on.
+    ///
+    /// # Errors
+    /// As [`dump_core`](Self::dump_core); another dump of it is being written.
+    pub fn dump(&mut self, domid: u16, path: &Path, how: Dump) -> Result<Dumped> {
+        let info = self.xen.domain_info(domid)?.ok_or_else(|| Error::NoDomain(domid.to_string()))?;
+        // One that ended, or was paused, stands still anyway.
+        let pause = !how.live && !info.paused() && info.shutdown().is_none();
+        let path = std::path::absolute(path).map_err(Error::io(format!("core file {}", path.display())))?;
+        let note = self.begin_dump(&info.uuid, partial(domid, &path), pause)?;
+        if pause {
+            self.xen.pause_domain(domid)?;
+        }
+        let dumped = self.dump_core(domid, &path);
+        let ended = match how.after.filter(|_| dumped.is_ok()) {
+            Some(reason) => self.xen.shut_down(domid, reason),
+            None => Ok(()),
+        };
+        // Whatever failed, it does not stay paused.
+        if pause {
+            self.xen.unpause_domain(domid)?;
+        }
+        note.done();
+        ended?;
+        dumped
+    }
+
     /// Writes a domain's memory and registers into a file. It should be paused, or have ended: what changes meanwhile does
     /// not fit together. What is not finished is removed.
     ///
@@ -53,13 +98,16 @@ impl<H: Hypercalls> Host<H> {
         let version = self.xen.version()?;
         let image = Image::new(&vcpus, &memory.shared_info, &memory.frames, &runs, &version);
         let failed = || Error::io(format!("core file {}", path.display()));
-        let mut file = File::create(path).map_err(failed())?;
-        let written = self.write_core(&mut file, &image, domid, &memory).map_err(failed());
-        if written.is_err() && file.metadata().is_ok_and(|meta| meta.is_file()) {
+        let partial = partial(domid, path);
+        let mut file = File::create(partial.as_deref().unwrap_or(path)).map_err(failed())?;
+        let written = self.write_core(&mut file, &image, domid, &memory);
+        let Some(partial) = partial else { return written.map_err(failed()) };
+        let whole = written.and_then(|dumped| std::fs::rename(&partial, path).map(|()| dumped));
+        if whole.is_err() {
             // Half a core is worse than none. The first failure is what is told.
-            let _ = std::fs::remove_file(path);
+            let _ = std::fs::remove_file(&partial);
         }
-        written
+        whole.map_err(failed())
     }
 
     fn write_core(&mut self, file: &mut File, image: &Image, domid: u16, memory: &Memory) -> io::Result<Dumped> {

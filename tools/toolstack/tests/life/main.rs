@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod apply;
+mod commands;
 mod fate;
 #[path = "../../../../loader/tests/common/mod.rs"]
 mod kernels;
+mod plug;
 mod store;
 
 use fate::{Blow, Fate, Killed, Tool};
@@ -38,6 +40,7 @@ struct Machine {
     control: Control,
     bell: UnixStream,
     dir: tempfile::TempDir,
+    dom0: plug::Dom0,
 }
 
 const OPTIONS: Options = Options { paused: false, no_cache: true };
@@ -49,7 +52,8 @@ impl Machine {
         let dir = dir.unwrap();
         std::fs::write(dir.path().join("kernel"), kernel()).unwrap();
         let bell = store::start(dir.path(), &control);
-        let machine = Machine { control, bell, dir };
+        let dom0 = plug::Dom0::start(dir.path());
+        let machine = Machine { control, bell, dir, dom0 };
         well(&machine, |host| host.introduce_control_domain().unwrap());
         // What the first one leaves is for all: the folder of backends.
         let first = well(&machine, |host| create(host, &machine.config()).unwrap().info.domid);
@@ -65,6 +69,7 @@ impl Machine {
         host.run_dir = self.dir.path().join("domains");
         host.work_dir = self.dir.path().join("work");
         host.crash_dir = self.dir.path().join("crash");
+        host.hotplug = Box::new(self.dom0.as_seen_by(fate));
         host.console_dir = self.dir.path().join("console");
         host
     }
@@ -80,6 +85,7 @@ impl Machine {
     /// Everything that a domain can leave, a line each.
     fn picture(&self) -> Vec<String> {
         let mut lines = self.control.in_use();
+        lines.extend(self.dom0.plugged());
         let mut xs = Xenstore::open_socket(&self.dir.path().join("socket")).unwrap();
         let mut left = vec![String::new()];
         while let Some(node) = left.pop() {
@@ -96,6 +102,17 @@ impl Machine {
         }
         lines.sort();
         lines
+    }
+
+    /// The picture when domain 0's kernel has done its part.
+    fn settled(&self) -> Vec<String> {
+        loop {
+            let before = self.picture();
+            std::thread::sleep(Duration::from_millis(50));
+            if self.picture() == before {
+                return before;
+            }
+        }
     }
 
     /// The daemon hears of a domain's end a little later.

@@ -1,6 +1,6 @@
 //! Disks and network cards.
 
-use super::{chosen, host};
+use super::{chosen, host, working_host};
 use crate::failure::{Failure, Outcome};
 use crate::output::{json, line};
 use crate::table::Args;
@@ -30,13 +30,13 @@ pub fn block_attach(args: &Args<'_>) -> Outcome {
         .iter()
         .map(|text| Disk::parse(text).map_err(|why| Failure::usage(format!("disk \"{text}\": {why}"))))
         .collect::<Result<_, _>>()?;
-    let mut host = host()?;
+    let mut host = working_host()?;
     let domain = host.find(args.one("domain"))?;
     disks.iter().try_for_each(|disk| Ok(host.block_attach(domain.info.domid, disk)?))
 }
 
 pub fn block_detach(args: &Args<'_>) -> Outcome {
-    let mut host = host()?;
+    let mut host = working_host()?;
     let domain = host.find(args.one("domain"))?;
     Ok(host.block_detach(domain.info.domid, args.one("device"), args.flag("force"))?)
 }
@@ -58,14 +58,14 @@ pub fn block_list(args: &Args<'_>) -> Outcome {
 pub fn network_attach(args: &Args<'_>) -> Outcome {
     let text = args.rest("setting").join(",");
     let vif = Vif::parse(&text).map_err(|why| Failure::usage(format!("network card \"{text}\": {why}")))?;
-    let mut host = host()?;
+    let mut host = working_host()?;
     let domain = host.find(args.one("domain"))?;
     host.network_attach(domain.info.domid, &vif)?;
     Ok(())
 }
 
 pub fn network_detach(args: &Args<'_>) -> Outcome {
-    let mut host = host()?;
+    let mut host = working_host()?;
     let domain = host.find(args.one("domain"))?;
     Ok(host.network_detach(domain.info.domid, args.one("device"), args.flag("force"))?)
 }

@@ -5,7 +5,7 @@ use crate::failure::{Failure, Outcome};
 use crate::table::Args;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use toolstack::{Control, Host};
+use toolstack::{Control, Dump, Host};
 use xen_abi::domctl::{
     XEN_DOMCTL_SENDTRIGGER_INIT, XEN_DOMCTL_SENDTRIGGER_NMI, XEN_DOMCTL_SENDTRIGGER_POWER,
     XEN_DOMCTL_SENDTRIGGER_RESET, XEN_DOMCTL_SENDTRIGGER_SLEEP,
@@ -21,17 +21,18 @@ pub fn destroy(args: &Args<'_>) -> Outcome {
 }
 
 pub fn pause(args: &Args<'_>) -> Outcome {
-    let mut host = host()?;
+    let mut host = working_host()?;
     each(&mut host, &args.rest("domain"), |host, domain| Ok(host.xen.pause_domain(domain.info.domid)?))
 }
 
 pub fn unpause(args: &Args<'_>) -> Outcome {
+    // Not after recovery, which may let it go on: nothing would be left to do.
     let mut host = host()?;
     each(&mut host, &args.rest("domain"), |host, domain| Ok(host.xen.unpause_domain(domain.info.domid)?))
 }
 
 pub fn rename(args: &Args<'_>) -> Outcome {
-    let mut host = host()?;
+    let mut host = working_host()?;
     let domain = host.find(args.one("domain"))?;
     Ok(host.rename(domain.info.domid, &domain.info.uuid, args.one("name"))?)
 }
@@ -81,7 +82,7 @@ pub fn button_press(args: &Args<'_>) -> Outcome {
 
 /// A domain's memory and registers go into a file.
 pub fn dump_core(args: &Args<'_>) -> Outcome {
-    let mut host = host()?;
+    let mut host = working_host()?;
     let domain = host.find(args.one("domain"))?;
     let domid = domain.info.domid;
     let after = match (args.flag("crash"), args.flag("reset")) {
@@ -101,22 +102,7 @@ pub fn dump_core(args: &Args<'_>) -> Outcome {
             dir.join(format!("{}.core", domain.name))
         }
     };
-    // One that ended, or was paused, stands still anyway.
-    let pause = !args.flag("live") && !domain.info.paused() && domain.info.shutdown().is_none();
-    if pause {
-        host.xen.pause_domain(domid)?;
-    }
-    let dumped = host.dump_core(domid, &file);
-    let ended = match after.filter(|_| dumped.is_ok()) {
-        Some(reason) => host.xen.shut_down(domid, reason),
-        None => Ok(()),
-    };
-    // Whatever failed, it does not stay paused.
-    if pause {
-        host.xen.unpause_domain(domid)?;
-    }
-    let dumped = dumped?;
-    ended?;
+    let dumped = host.dump(domid, &file, Dump { live: args.flag("live"), after })?;
     if dumped.lost > 0 {
         eprintln!("warning: {} of {} pages went away meanwhile and are empty", dumped.lost, dumped.frames);
     }
@@ -126,7 +112,7 @@ pub fn dump_core(args: &Args<'_>) -> Outcome {
 
 /// A new configuration for the domain's next start (`reboot`, `on_*=restart`).
 pub fn config_update(args: &Args<'_>) -> Outcome {
-    let mut host = host()?;
+    let mut host = working_host()?;
     let domain = host.find(args.one("domain"))?;
     let domid = domain.info.domid;
     let Some(old) = host.config_of(domid) else {

@@ -1,6 +1,6 @@
 //! `xm mem-set`, `xm mem-max`.
 
-use super::host;
+use super::working_host;
 use crate::failure::{Failure, Outcome};
 use crate::table::Args;
 
@@ -25,14 +25,14 @@ fn kib(text: &str) -> Result<u64, Failure> {
 
 pub fn set(args: &Args<'_>) -> Outcome {
     let kib = kib(args.one("memory"))?;
-    let mut host = host()?;
+    let mut host = working_host()?;
     let domain = host.find(args.one("domain"))?;
     Ok(host.set_memory(domain.info.domid, kib)?)
 }
 
 pub fn max(args: &Args<'_>) -> Outcome {
     let kib = kib(args.one("memory"))?;
-    let mut host = host()?;
+    let mut host = working_host()?;
     let domain = host.find(args.one("domain"))?;
     Ok(host.set_max_memory(domain.info.domid, kib)?)
 }

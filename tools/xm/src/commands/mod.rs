@@ -24,7 +24,7 @@ pub(crate) fn host() -> Result<Host, Failure> {
     Ok(Host::open()?)
 }
 
-/// The machine, for who makes or destroys domains: what killed commands left undone is finished first.
+/// The machine, for who changes something: what killed commands left undone is finished first.
 pub(crate) fn working_host() -> Result<Host, Failure> {
     let mut host = host()?;
     host.attend = Box::new(attend::start);
@@ -41,6 +41,12 @@ pub(crate) fn recover(host: &mut Host) -> toolstack::Result<()> {
             }
             Recovered::There(domid) => {
                 eprintln!("domain {domid}: a killed command had not finished it; it is complete")
+            }
+            Recovered::Unplugged(domid, device) => {
+                eprintln!("domain {domid}: {device}, which a killed command had not plugged in whole, was taken out");
+            }
+            Recovered::GoesOn(domid) => {
+                eprintln!("domain {domid}: a killed command had paused it for a core file; it goes on");
             }
             Recovered::Failed(uuid, why) => {
                 eprintln!("warning: domain {}: a killed command left it unfinished: {why}", uuid::format(&uuid));

@@ -1,6 +1,6 @@
 //! `xm vcpu-list`, `vcpu-pin`, `vcpu-set`.
 
-use super::{chosen, host};
+use super::{chosen, host, working_host};
 use crate::failure::{Failure, Outcome};
 use crate::output::{json, line};
 use crate::table::Args;
@@ -55,7 +55,7 @@ pub fn pin(args: &Args<'_>) -> Outcome {
         "all" => None,
         text => Some(text.parse().map_err(|_| Failure::usage(format!("vcpu {text}: a number or all is expected")))?),
     };
-    let mut host = host()?;
+    let mut host = working_host()?;
     let domain = host.find(args.one("domain"))?;
     Ok(host.pin_vcpus(domain.info.domid, vcpu, Some(args.one("hard")), args.get("soft"))?)
 }
@@ -63,7 +63,7 @@ pub fn pin(args: &Args<'_>) -> Outcome {
 pub fn set(args: &Args<'_>) -> Outcome {
     let text = args.one("count");
     let count = text.parse().map_err(|_| Failure::usage(format!("{text}: a number of vcpus is expected")))?;
-    let mut host = host()?;
+    let mut host = working_host()?;
     let domain = host.find(args.one("domain"))?;
     Ok(host.set_vcpus(domain.info.domid, count)?)
 }
