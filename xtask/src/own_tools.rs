@@ -12,7 +12,7 @@ use crate::ui;
 
 /// The programs, and other names that they are installed under.
 const PROGRAMS: &[(&str, &[&str])] = &[
-    ("xm", &["xl"]),
+    ("xm", &["xl", "xentop"]),
     ("xenstored", &[]),
     ("xenconsoled", &[]),
     ("blkback", &["blkimg"]),

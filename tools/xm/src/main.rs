@@ -13,7 +13,14 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let name = std::env::args_os().next().map(std::path::PathBuf::from);
     let name = name.as_ref().and_then(|path| path.file_name()).and_then(|name| name.to_str()).unwrap_or("xm");
-    // The name that scripts know: errors and help carry it.
-    let name = if name == "xl" { "xl" } else { "xm" };
-    failure::end(name, table::run(name, std::env::args_os()))
+    // The names that scripts know: errors and help carry them.
+    match name {
+        "xentop" => {
+            let mut args: Vec<std::ffi::OsString> = std::env::args_os().collect();
+            args.insert(1, "top".into());
+            failure::end(name, table::run("xm", args))
+        }
+        "xl" => failure::end(name, table::run("xl", std::env::args_os())),
+        _ => failure::end("xm", table::run("xm", std::env::args_os())),
+    }
 }

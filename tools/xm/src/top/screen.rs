@@ -208,3 +208,6 @@ pub fn run(source: impl Source + Send + 'static, mut app: App, iterations: Optio
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
