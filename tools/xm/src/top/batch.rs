@@ -54,7 +54,7 @@ mod tests {
 
     /// `xentop -b` of Xen 4.17 printed the header, and lines like the others, with other numbers.
     const HEADER: &str = "      NAME  STATE   CPU(sec) CPU(%)     MEM(k) MEM(%)  MAXMEM(k) MAXMEM(%) VCPUS NETS NETTX(k) NETRX(k) VBDS   VBD_OO   VBD_RD   VBD_WR  VBD_RSECT  VBD_WSECT SSID\n";
-    const GUEST: &str = "a-guest-wi --b---          1   50.0       4096    0.1       4096       0.1     1    1        1        0    1        0       10       20         80        160    0\n";
+    const GUEST: &str = "a-guest-wi --b---          1   50.0       4096    0.1       4096       0.1     1    1        0        1    1        0       10       20         80        160    0\n";
     const DOM0: &str = "    (null) -----r          3  100.0       1024    0.0   no limit       n/a     1    0        0        0    0        0        0        0          0          0    0\n";
 
     #[test]
@@ -71,7 +71,7 @@ mod tests {
         let details = Details { vcpus: true, networks: true, disks: true };
         let settings = Settings { details, repeat_header: true, ..Settings::default() };
         let vcpus = "VCPUs(sec):   0:          1s\n";
-        let net = "Net0 RX:     1000bytes       10pkts        0err        1drop  TX:     2000bytes       20pkts        0err        0drop\n";
+        let net = "Net0 RX:     2000bytes       20pkts        0err        0drop  TX:     1000bytes       10pkts        0err        1drop\n";
         let vbd = "VBD BlkBack 51712 [ca: 0]  OO:        0   RD:       10   WR:       20   RSECT:         80   WSECT:        160\n";
         assert_eq!(text(&settings, &figures()), format!("{HEADER}{DOM0}{vcpus}{HEADER}{GUEST}{vcpus}{net}{vbd}"));
     }

@@ -3,6 +3,7 @@
 use super::clean::{cut, right};
 use super::figures::Row;
 use std::cmp::Ordering;
+use xenstat::snapshot::{Nic, Traffic};
 
 /// Bytes of a sector, as block devices count.
 const SECTOR: u64 = 512;
@@ -90,8 +91,8 @@ pub const COLUMNS: &[Column] = &[
     ),
     number!("VCPUS", 5, |row| u64::from(row.online)),
     number!("NETS", 4, |row| row.nics.len() as u64),
-    number!("NETTX(k)", 8, |row| row.of_nics(|nic| nic.transmitted.bytes) / 1024),
-    number!("NETRX(k)", 8, |row| row.of_nics(|nic| nic.received.bytes) / 1024),
+    number!("NETTX(k)", 8, |row| row.of_nics(|nic| got(nic).bytes) / 1024),
+    number!("NETRX(k)", 8, |row| row.of_nics(|nic| sent(nic).bytes) / 1024),
     number!("VBDS", 4, |row| row.disks.len() as u64),
     of_disks!("VBD_OO", 8, |disk| disk.out_of_requests.unwrap_or(0)),
     of_disks!("VBD_RD", 8, |disk| disk.requests.read),
@@ -100,6 +101,16 @@ pub const COLUMNS: &[Column] = &[
     of_disks!("VBD_WSECT", 10, |disk| disk.written_bytes / SECTOR),
     number!("SSID", 4, |row| u64::from(row.ssid)),
 ];
+
+/// What `xentop` calls TX: what the backend transmitted, and the guest got.
+fn got(nic: &Nic) -> &Traffic {
+    &nic.received
+}
+
+/// What it calls RX.
+fn sent(nic: &Nic) -> &Traffic {
+    &nic.transmitted
+}
 
 /// Those that run first, then those that wait.
 fn states(row: &Row) -> u8 {
@@ -165,18 +176,18 @@ impl Details {
             let online: Vec<_> = row.vcpus.iter().filter(|vcpu| vcpu.online).collect();
             // Five in a line.
             for (at, some) in online.chunks(5).enumerate() {
-                let begin = if at == 0 { "VCPUs(sec): " } else { "            " };
+                let begin = if at == 0 { "VCPUs(sec): " } else { "        " };
                 let each = some.iter().map(|vcpu| format!(" {:>2}: {:>10}s", vcpu.id, vcpu.running / 1_000_000_000));
                 lines.push(format!("{begin}{}", each.collect::<String>()));
             }
         }
         if self.networks {
             for nic in &row.nics {
-                let way = |name: &str, traffic: &xenstat::snapshot::Traffic| {
-                    let xenstat::snapshot::Traffic { bytes, packets, dropped, errors } = traffic;
+                let way = |name: &str, traffic: &Traffic| {
+                    let Traffic { bytes, packets, dropped, errors } = traffic;
                     format!("{name}: {bytes:>8}bytes {packets:>8}pkts {errors:>8}err {dropped:>8}drop  ")
                 };
-                let (received, transmitted) = (way("RX", &nic.received), way("TX", &nic.transmitted));
+                let (received, transmitted) = (way("RX", sent(nic)), way("TX", got(nic)));
                 lines.push(format!("Net{} {received}{transmitted}", nic.device).trim_end().to_owned());
             }
         }

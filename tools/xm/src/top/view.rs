@@ -367,6 +367,6 @@ mod tests {
         let lines = screen(&mut app, 200, 30);
         assert!(lines.iter().all(|line| line.is_ascii()), "{lines:?}");
         assert!(lines[5].contains("gr?n?") && lines[5].contains("--------"), "{}", lines[5]);
-        assert!(lines.iter().any(|line| line.starts_with("Net0 RX:     1000bytes")), "{lines:?}");
+        assert!(lines.iter().any(|line| line.starts_with("Net0 RX:     2000bytes")), "{lines:?}");
     }
 }
