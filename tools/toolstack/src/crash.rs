@@ -71,29 +71,37 @@ fn end_of(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A new folder of this name, or of this name and a number.
-fn new_folder(dir: &Path, name: &str) -> std::io::Result<PathBuf> {
-    fs::create_dir_all(dir)?;
+/// Gives a folder this name, or this name and a number.
+fn name_folder(folder: &Path, dir: &Path, name: &str) -> std::io::Result<PathBuf> {
     let mut path = dir.join(name);
     for n in 2..=1000 {
-        match fs::create_dir(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => path = dir.join(format!("{name}-{n}")),
+        // Renaming would take the place of one that is empty, and of no other: none of ours is.
+        match fs::rename(folder, &path) {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::AlreadyExists | std::io::ErrorKind::DirectoryNotEmpty
+                ) =>
+            {
+                path = dir.join(format!("{name}-{n}"));
+            }
             other => return other.map(|()| path),
         }
     }
     Err(std::io::ErrorKind::AlreadyExists.into())
 }
 
-/// Removes the oldest folders, but for so many.
-fn keep_newest(dir: &Path, most: usize) -> std::io::Result<()> {
+/// Removes the oldest folders, but for so many; never `own`, which a clock that was set back makes look old.
+fn keep_newest(dir: &Path, most: usize, own: &Path) -> std::io::Result<()> {
     let mut all: Vec<(std::time::SystemTime, PathBuf)> = fs::read_dir(dir)?
         .flatten()
+        .filter(|entry| entry.path() != own && !entry.file_name().as_encoded_bytes().starts_with(b"."))
         .filter_map(|entry| {
             entry.metadata().ok().filter(fs::Metadata::is_dir)?.modified().ok().map(|at| (at, entry.path()))
         })
         .collect();
     all.sort();
-    let surplus = all.len().saturating_sub(most);
+    let surplus = all.len().saturating_add(1).saturating_sub(most);
     all.iter().take(surplus).try_for_each(|(_, path)| fs::remove_dir_all(path))
 }
 
@@ -106,9 +114,10 @@ impl<H: Hypercalls> Host<H> {
         let failed = |path: &Path| Error::io(format!("cannot write to {}", path.display()));
         let now = jiff::Timestamp::now();
         let name = format!("{}-{}", config.name, now.strftime("%Y%m%d-%H%M%S"));
-        let dir = new_folder(&self.crash_dir, &name).map_err(failed(&self.crash_dir))?;
-        // One that cannot be removed is there the next time, too.
-        let _ = keep_newest(&self.crash_dir, MOST);
+        // It has its name when it is complete. Who was killed before that, or met a full disk, leaves nothing for ever.
+        let dir = self.crash_dir.join(format!(".{}", uuid::format(&info.uuid)));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).map_err(failed(&self.crash_dir))?;
         let (domid, id) = (info.domid, uuid::format(&info.uuid));
         let why = reason(info.shutdown().unwrap_or(0));
         let mut told =
@@ -147,8 +156,14 @@ impl<H: Hypercalls> Host<H> {
         if core && let Err(error) = self.dump_core(domid, &dir.join("core")) {
             let _ = writeln!(told, "no core: {error}");
         }
-        fs::write(dir.join("reason"), told).map_err(failed(&dir))?;
-        Ok(dir)
+        let named = fs::write(dir.join("reason"), told).and_then(|()| name_folder(&dir, &self.crash_dir, &name));
+        if named.is_err() {
+            let _ = fs::remove_dir_all(&dir);
+        }
+        let named = named.map_err(failed(&self.crash_dir))?;
+        // One that cannot be removed is there the next time, too.
+        let _ = keep_newest(&self.crash_dir, MOST, &named);
+        Ok(named)
     }
 }
 
@@ -159,15 +174,21 @@ mod tests {
     #[test]
     fn only_the_newest_folders_are_kept_and_none_is_taken_twice() {
         let dir = tempfile::tempdir().unwrap();
-        let made: Vec<PathBuf> = (0..4).map(|_| new_folder(dir.path(), "t-1").unwrap()).collect();
-        for (at, path) in made.iter().enumerate() {
-            fs::write(path.join("reason"), "x").unwrap();
-            let file = File::open(path).unwrap();
-            file.set_modified(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(at as u64)).unwrap();
-        }
-        keep_newest(dir.path(), 2).unwrap();
+        let made: Vec<PathBuf> = (0..4u64)
+            .map(|at| {
+                let fresh = dir.path().join(".fresh");
+                fs::create_dir(&fresh).unwrap();
+                fs::write(fresh.join("reason"), "x").unwrap();
+                let path = name_folder(&fresh, dir.path(), "t-1").unwrap();
+                let file = File::open(&path).unwrap();
+                file.set_modified(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(100 - at)).unwrap();
+                path
+            })
+            .collect();
+        // The clock was set back for each: the last one looks the oldest.
+        keep_newest(dir.path(), 2, &made[3]).unwrap();
         let there: Vec<bool> = made.iter().map(|path| path.exists()).collect();
-        assert_eq!(there, [false, false, true, true]);
+        assert_eq!(there, [true, false, false, true]);
     }
 
     #[test]

@@ -92,8 +92,7 @@ impl Daemon {
     fn open_hypervisor(&self) -> anyhow::Result<Hypervisor> {
         let virq = self.events.bind_virq(VIRQ_CON_RING).context("VIRQ_CON_RING cannot be bound")?;
         let path = self.config.log_dir.join("hypervisor.log");
-        let log = Log::open(&path, self.config.log_size, self.config.log_kept)
-            .with_context(|| format!("cannot open {}", path.display()))?;
+        let log = Log::new(&path, self.config.log_size, self.config.log_kept);
         Ok(Hypervisor { virq, log, next: None })
     }
 
@@ -107,8 +106,7 @@ impl Daemon {
                         return;
                     }
                     if let Err(error) = hypervisor.log.write(&bytes) {
-                        warn!("the hypervisor's log: {error}");
-                        return;
+                        warn!("the hypervisor's log: {error}; it goes on when that is over");
                     }
                 }
                 Err(error) => {
@@ -291,7 +289,6 @@ impl Daemon {
             .collect();
         let name = if name.is_empty() { domid.to_string() } else { name };
         let path = self.config.log_dir.join(format!("guest-{name}.log"));
-        Log::open(&path, self.config.log_size, self.config.log_kept)
-            .with_context(|| format!("cannot open {}", path.display()))
+        Ok(Log::new(&path, self.config.log_size, self.config.log_kept))
     }
 }

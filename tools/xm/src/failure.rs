@@ -67,7 +67,7 @@ pub fn end(name: &str, outcome: Outcome) -> ExitCode {
         Err(Failure::Told(code, line)) => {
             // One line, whatever is in it.
             let line = line.replace('\n', " ");
-            eprintln!("{name}: {line}");
+            say!("{name}: {line}");
             ExitCode::from(code)
         }
     }

@@ -1,9 +1,10 @@
 //! `xm`: domains, their devices, the machine.
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod output;
 mod commands;
 mod failure;
-mod output;
 mod table;
 mod terminal;
 mod top;

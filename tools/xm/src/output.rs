@@ -2,6 +2,16 @@
 
 use std::io::{ErrorKind, Write as _};
 
+/// Says a line to the user, or in a log. One that cannot be written is lost, and nothing else: a full disk ends nobody.
+macro_rules! say {
+    ($($what:tt)*) => { $crate::output::aside(format_args!($($what)*)) };
+}
+
+/// See [`say`].
+pub fn aside(what: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "{what}");
+}
+
 /// Prints text as it is.
 pub fn text(text: &str) {
     match std::io::stdout().write_all(text.as_bytes()) {

@@ -57,4 +57,25 @@ pub const BOOTS: &[Boot] = &[
         timeout: 1800,
         ..TOOLS
     },
+    Boot {
+        name: "guests_live_with_full_disks_and_a_clock_that_jumps",
+        exec: include_str!("scripts/full.sh"),
+        expect: Expect::Output(&[
+            "logs go on after a full disk",
+            "crashes are kept after a full disk",
+            "domains come and go after a full /run",
+            "the clock jumped",
+            "nothing is left of the guest",
+            "all well",
+        ]),
+        timeout: 1800,
+        ..TOOLS
+    },
+    Boot {
+        name: "commands_of_xm_that_are_killed_leave_nothing",
+        exec: concat!("ROUNDS=6 SEED=5\n", include_str!("scripts/kills.sh")),
+        expect: Expect::Output(&["commands were killed", "nothing is left of the guests", "all well"]),
+        timeout: 3600,
+        ..TOOLS
+    },
 ];

@@ -25,7 +25,7 @@ pub fn apply(args: &Args<'_>) -> Outcome {
         return Err(Failure::usage("--exit-code goes with --dry-run"));
     }
     let folder = apply::read(dir).map_err(|errors| wrong(dir, errors))?;
-    folder.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    folder.warnings.iter().for_each(|warning| say!("warning: {warning}"));
     if folder.wanted.is_empty() && wishes.prune {
         let dir = dir.display();
         return Err(Failure::usage(format!("folder {dir}: it has no *.cfg, and --prune would shut everything down")));
@@ -47,7 +47,7 @@ pub fn apply(args: &Args<'_>) -> Outcome {
 /// All but the last are told at once; that one is the failure.
 fn wrong(dir: &Path, mut errors: Vec<String>) -> Failure {
     let last = errors.pop().unwrap_or_default();
-    errors.iter().for_each(|error| eprintln!("{error}"));
+    errors.iter().for_each(|error| say!("{error}"));
     Failure::Told(if dir.is_dir() { 2 } else { 3 }, last)
 }
 
@@ -64,11 +64,11 @@ fn perform(host: &mut Host, steps: &[Step], patience: Duration) -> Outcome {
             Became::Done => done += 1,
             Became::Failed(error) => {
                 failed += 1;
-                eprintln!("failed: {what}: {}", error.to_string().replace('\n', " "));
+                say!("failed: {what}: {}", error.to_string().replace('\n', " "));
             }
             Became::NotReached => {
                 missed += 1;
-                eprintln!("not reached: {what}");
+                say!("not reached: {what}");
             }
         }
     });

@@ -49,14 +49,14 @@ fn work(domain: &[u8; 16]) -> Outcome {
     let name = uuid::format(domain);
     loop {
         match look_after(domain) {
-            Ok(Some(Ended::Restarted(next))) => eprintln!("domain {name}: it is back as domain {next}"),
+            Ok(Some(Ended::Restarted(next))) => say!("domain {name}: it is back as domain {next}"),
             Ok(ended) => {
-                eprintln!("domain {name}: {ended:?}");
+                say!("domain {name}: {ended:?}");
                 return Ok(());
             }
             // The store may be starting again.
             Err(error) if error.kind() == Kind::Down => {
-                eprintln!("domain {name}: {error}");
+                say!("domain {name}: {error}");
                 std::thread::sleep(Duration::from_secs(1));
             }
             Err(error) => return Err(error.into()),
@@ -68,7 +68,7 @@ fn work(domain: &[u8; 16]) -> Outcome {
 fn look_after(domain: &[u8; 16]) -> toolstack::Result<Option<Ended>> {
     let mut host = Host::open()?;
     let Some(attendance) = wait_for_attendance(&host, domain)? else { return Ok(None) };
-    host.log = |line| eprintln!("{line}");
+    host.log = |line| say!("{line}");
     let own = *domain;
     host.attend = Box::new(move |other| if *other == own { Ok(()) } else { start(other) });
     // A process like this one may have been killed while the domain was between two lives.

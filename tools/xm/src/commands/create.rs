@@ -44,7 +44,7 @@ pub(super) fn read(args: &Args<'_>) -> Result<DomainConfig, Failure> {
         .map_err(|_| Failure::failed(format!("configuration {name}: it is not text (UTF-8)")))?;
     let (config, warnings) = config::parse(&text, &more).map_err(|wrong| Failure::Told(2, wrong.with_file(name)))?;
     for warning in warnings {
-        eprintln!("warning: {}", warning.with_file(name));
+        say!("warning: {}", warning.with_file(name));
     }
     Ok(config)
 }
@@ -56,7 +56,7 @@ pub fn create(args: &Args<'_>) -> Outcome {
     }
     let mut host = working_host()?;
     if !args.flag("quiet") && rustix::termios::isatty(rustix::stdio::stderr()) {
-        host.progress = |step| eprintln!("{step} …");
+        host.progress = |step| say!("{step} …");
     }
     if args.flag("no-wait") {
         host.attend = Box::new(|_| Ok(()));

@@ -104,7 +104,7 @@ pub fn dump_core(args: &Args<'_>) -> Outcome {
     };
     let dumped = host.dump(domid, &file, Dump { live: args.flag("live"), after })?;
     if dumped.lost > 0 {
-        eprintln!("warning: {} of {} pages went away meanwhile and are empty", dumped.lost, dumped.frames);
+        say!("warning: {} of {} pages went away meanwhile and are empty", dumped.lost, dumped.frames);
     }
     crate::output::line(&format!("{}: {} MiB", file.display(), dumped.frames / 256));
     Ok(())

@@ -37,19 +37,19 @@ pub(crate) fn recover(host: &mut Host) -> toolstack::Result<()> {
     for found in host.recover()? {
         match found {
             Recovered::Gone(uuid) => {
-                eprintln!("domain {}: what a killed command left of it was taken away", uuid::format(&uuid));
+                say!("domain {}: what a killed command left of it was taken away", uuid::format(&uuid));
             }
             Recovered::There(domid) => {
-                eprintln!("domain {domid}: a killed command had not finished it; it is complete")
+                say!("domain {domid}: a killed command had not finished it; it is complete")
             }
             Recovered::Unplugged(domid, device) => {
-                eprintln!("domain {domid}: {device}, which a killed command had not plugged in whole, was taken out");
+                say!("domain {domid}: {device}, which a killed command had not plugged in whole, was taken out");
             }
             Recovered::GoesOn(domid) => {
-                eprintln!("domain {domid}: a killed command had paused it for a core file; it goes on");
+                say!("domain {domid}: a killed command had paused it for a core file; it goes on");
             }
             Recovered::Failed(uuid, why) => {
-                eprintln!("warning: domain {}: a killed command left it unfinished: {why}", uuid::format(&uuid));
+                say!("warning: domain {}: a killed command left it unfinished: {why}", uuid::format(&uuid));
             }
         }
     }
@@ -79,7 +79,7 @@ pub(crate) fn each(
         if let Err(failure) = done
             && let Err(Failure::Told(_, line)) = std::mem::replace(&mut last, Err(failure))
         {
-            eprintln!("{line}");
+            say!("{line}");
         }
     }
     last

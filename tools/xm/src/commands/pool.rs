@@ -106,7 +106,7 @@ pub fn create(args: &Args<'_>) -> Outcome {
                 new.cpus = Some(cpus.map_err(|wrong| Failure::usage(format!("cpus=\"{value}\": {wrong}")))?);
             }
             "nodes" => new.cpus = Some(of_nodes(&host, &value)?),
-            other => eprintln!("warning: unknown key \"{other}\" is left out"),
+            other => say!("warning: unknown key \"{other}\" is left out"),
         }
     }
     if new.name.is_empty() {

@@ -30,7 +30,7 @@ fn pools(host: &mut Host, name: Option<&str>, scheduler: u32) -> Result<Vec<(Nam
     }
     if found.is_empty() {
         // No failure for scripts, which ask all schedulers in turn.
-        eprintln!("no CPU pool has the scheduler {}; `xm cpupool-list` shows theirs", scheduler_name(scheduler));
+        say!("no CPU pool has the scheduler {}; `xm cpupool-list` shows theirs", scheduler_name(scheduler));
     }
     Ok(found)
 }

@@ -126,7 +126,7 @@ pub fn run(name: &'static str, args: impl IntoIterator<Item = OsString>) -> Outc
                     Ok(())
                 }
                 K::DisplayHelpOnMissingArgumentOrSubcommand => {
-                    eprint!("{}", error.render());
+                    say!("{}", error.render().to_string().trim_end());
                     Err(Failure::Quiet(2))
                 }
                 // clap's first paragraph, on one line, and where to read on.
@@ -143,7 +143,7 @@ pub fn run(name: &'static str, args: impl IntoIterator<Item = OsString>) -> Outc
     match TABLE.iter().find(|entry| entry.name == called) {
         Some(entry) => {
             if let Some(word) = word.filter(|word| entry.old.contains(&word.as_str())) {
-                eprintln!("hint: `{name} {word}` is `{name} {called}` now");
+                say!("hint: `{name} {word}` is `{name} {called}` now");
             }
             (entry.run)(&Args(given))
         }

@@ -119,7 +119,7 @@ fn batch(source: &mut impl Source, settings: &Settings, charset: Charset, iterat
         // Each problem once; the lines go on.
         if figures.problem != told {
             told.clone_from(&figures.problem);
-            told.iter().for_each(|problem| eprintln!("warning: {problem}"));
+            told.iter().for_each(|problem| say!("warning: {problem}"));
         }
         text(&batch::text(settings, &figures));
         round += 1;
