@@ -111,7 +111,7 @@ impl Figures {
         }
     }
 
-    /// Takes a snapshot that was made at `now`, on any clock that only goes forward.
+    /// Takes a snapshot that was begun at `now`, on any clock that only goes forward.
     pub fn take(&mut self, snapshot: Snapshot, now: Duration) {
         let failed = |source: SourceKind| {
             let asked = snapshot.asked.iter().find(|asked| asked.source == source);

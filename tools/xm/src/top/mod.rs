@@ -108,6 +108,7 @@ fn batch(source: &mut impl Source, settings: &Settings, charset: Charset, iterat
     let mut told = None;
     let mut round = 0;
     loop {
+        let begun = since.elapsed();
         let snapshot = collect(source);
         let deaf = snapshot.asked.iter().find(|asked| asked.source == SourceKind::Hypervisor);
         if let Some(why) = deaf.and_then(|asked| asked.error.as_ref())
@@ -115,7 +116,7 @@ fn batch(source: &mut impl Source, settings: &Settings, charset: Charset, iterat
         {
             return Err(Failure::Told(5, format!("the hypervisor does not answer: {why}")));
         }
-        figures.take(snapshot, since.elapsed());
+        figures.take(snapshot, begun);
         // Each problem once; the lines go on.
         if figures.problem != told {
             told.clone_from(&figures.problem);

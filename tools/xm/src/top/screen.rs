@@ -37,7 +37,7 @@ enum Message {
     Gone(io::Error),
     /// A signal.
     Signal(i32),
-    /// What was asked for, and when it was there.
+    /// What was asked for, and when it was begun.
     Snapshot(Box<Snapshot>, Duration),
 }
 
@@ -106,8 +106,10 @@ fn start(mut source: impl Source + Send + 'static, to: &Sender<Message>) -> Resu
     let since = Instant::now();
     let snapshots = move || {
         for () in asked {
+            // The domains' times are read first; what is asked after them may take its time.
+            let begun = since.elapsed();
             let snapshot = Box::new(collect(&mut source));
-            if send.send(Message::Snapshot(snapshot, since.elapsed())).is_err() {
+            if send.send(Message::Snapshot(snapshot, begun)).is_err() {
                 return;
             }
         }
