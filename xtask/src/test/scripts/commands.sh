@@ -20,6 +20,7 @@ ok up t
 t 3 create /guests/none.cfg; t 2 create; t 0 create -n /guests/hello.cfg name=n; says '"name": "n"'
 t 0 list; says '^t  '; t 0 list -l t; t 0 list -v; t 0 list -c; says 'Pool-0'; t 0 list --json; t 3 list none; t 0 ls
 t 0 domid t; t 0 domname "$(xm domid t)"; t 3 domid none; t 0 uptime; t 0 vm-list; says 't'; t 0 claims; t 0 sharing; says 'Shared'
+t 0 top -b -i 2 -d 1 -n -x -v; says '^ *t [-a-z]\{6\} '; says '^VCPUs(sec):   0:'; t 2 top; t 2 top -b -i 0; t 2 top -d x
 t 0 info; says '^xen_version'; t 0 info -n; says 'numa_info'; t 0 dmesg; t 0 log; t 2 debug-keys
 t 0 set-parameters; says '^loglvl='; t 0 set-parameters loglvl=error/info guest_loglvl=none; t 0 set-parameters; says '^loglvl=error/info'
 t 0 set-parameters "loglvl=all guest_loglvl=all"; t 3 set-parameters loglvl=none nonsense=1; t 2 set-parameters loglvl=loud; t 0 set-parameters; says '^loglvl=all/all'
