@@ -519,7 +519,8 @@ fn small_operations_answer() {
     let trigger = |trigger, vcpu| XenDomctlSendtrigger { trigger, vcpu };
     call(&world, XEN_DOMCTL_sendtrigger, id, trigger(XEN_DOMCTL_SENDTRIGGER_NMI, 1)).unwrap();
     assert!(world.dom(id).vcpu(1).unwrap().pending_nmi.load(SeqCst));
-    assert_eq!(call(&world, XEN_DOMCTL_sendtrigger, id, trigger(XEN_DOMCTL_SENDTRIGGER_POWER, 0)), Err(Errno::ENOSYS));
+    assert_eq!(call(&world, XEN_DOMCTL_sendtrigger, id, trigger(XEN_DOMCTL_SENDTRIGGER_POWER, 0)), Err(Errno::EINVAL));
+    assert_eq!(call(&world, XEN_DOMCTL_sendtrigger, id, trigger(XEN_DOMCTL_SENDTRIGGER_RESET, 0)), Err(Errno::ENOSYS));
     world.hv.shutdown(&world.dom(id), 2);
     assert_eq!(
         info(&world, id).unwrap().flags,

@@ -144,8 +144,11 @@ pub(super) fn node_affinity<P: Platform>(ctx: &Ctx<'_, P>, arg: &XenDomctlNodeaf
 
 /// A PV vcpu can be sent an NMI; the other triggers are buttons of a machine.
 pub(super) fn trigger<P: Platform>(ctx: &Ctx<'_, P>, dom: &Domain<P>, arg: &XenDomctlSendtrigger) -> Result<(), Errno> {
-    if arg.trigger != XEN_DOMCTL_SENDTRIGGER_NMI {
-        return Err(Errno::ENOSYS);
+    match arg.trigger {
+        XEN_DOMCTL_SENDTRIGGER_NMI => {}
+        // Buttons of HVM domains.
+        XEN_DOMCTL_SENDTRIGGER_POWER | XEN_DOMCTL_SENDTRIGGER_SLEEP => return Err(Errno::EINVAL),
+        _ => return Err(Errno::ENOSYS),
     }
     let vcpu = dom.vcpu(arg.vcpu).ok_or(if arg.vcpu < dom.max_vcpus { Errno::ESRCH } else { Errno::EINVAL })?;
     ctx.hv.send_nmi(vcpu);

@@ -25,6 +25,9 @@ const PROGRAMS: &[&str] = &[
     "usr/bin/xenstore-chmod",
     "usr/bin/xen-detect",
     "usr/sbin/xenhypfs",
+    "bin/bash",
+    "usr/bin/bash",
+    "usr/bin/flock",
 ];
 
 /// Left out of `usr/lib/xen-RELEASE/bin`: scripts of Python, and what is large and not used here.
@@ -33,6 +36,9 @@ const LEFT_OUT: &[&str] = &["pygrub", "convert-legacy-stream", "xen-cpuid", "xen
 const START: &str = r#"# Debian's Xen tools, in the order that works: store, dom0's entry in it, consoles.
 export PATH="/usr/lib/xen-RELEASE/bin:$PATH:/usr/sbin" LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu:/lib/x86_64-linux-gnu
 mkdir -p /var/run /run/xen /run/xenstored /var/lib/xenstored /var/log/xen /var/lib/xen /var/lock
+# Their hotplug scripts look at their lock by it; without udev nobody makes it.
+[ -e /bin/bash ] || ln -s /usr/bin/bash /bin/bash
+[ -e /dev/stdin ] || ln -s /proc/self/fd/0 /dev/stdin
 [ -e /var/run/xen ] || ln -s /run/xen /var/run/xen
 [ -e /var/run/xenstored ] || ln -s /run/xenstored /var/run/xenstored
 xenstored --pid-file /run/xenstored.pid

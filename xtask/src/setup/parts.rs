@@ -15,6 +15,8 @@ use crate::ui;
 /// Packages with Xen's tools, and every library that they load, beside what has the release in its name.
 const XEN_TOOLS: &[&str] = &[
     "xen-utils-common",
+    "bash",
+    "util-linux",
     "xenstore-utils",
     "libxencall1",
     "libxendevicemodel1",

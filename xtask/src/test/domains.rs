@@ -42,6 +42,15 @@ const DISKS: Expect = Expect::Output(&[
 
 const COMMANDS: Expect = Expect::Output(&["0  xm create", "0  xm shutdown", "nothing is left", "all well"]);
 
+/// The table of Debian's `xl`: with Debian's own daemons.
+const fn xl(name: &'static str, hypervisor: &'static str, tools: &'static str) -> Boot {
+    let row = guests(name, script!("xl.sh"), XL, 1800);
+    Boot { hypervisor, tools: Some(tools), ..row }
+}
+
+const XL: Expect =
+    Expect::Output(&["0  xl info", "1  xl restore", "0  xl shutdown -w ramdisk", "nothing is left", "all well"]);
+
 const FIO: Expect = Expect::Output(&[
     "fio verified phy",
     "fio verified file",
@@ -137,6 +146,9 @@ pub const BOOTS: &[Boot] = &[
         STREAM,
         3600,
     ),
+    xl("every_command_of_xl_on_debians_xen", "xen", "debian"),
+    xl("every_command_of_xl_on_ferroxen", "ferroxen", "debian"),
+    Boot { cmdline: "xen-version=4.20", ..xl("every_command_of_debian_13s_xl_on_ferroxen", "ferroxen", "debian13") },
     guests("every_command_of_xm_on_ferroxen", script!("commands.sh"), COMMANDS, 900),
     Boot { hypervisor: "xen", ..guests("every_command_of_xm_on_debians_xen", script!("commands.sh"), COMMANDS, 900) },
     guests(
