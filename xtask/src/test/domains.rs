@@ -44,7 +44,7 @@ const COMMANDS: Expect = Expect::Output(&["0  xm create", "0  xm shutdown", "not
 
 /// The table of Debian's `xl`: with Debian's own daemons.
 const fn xl(name: &'static str, hypervisor: &'static str, tools: &'static str) -> Boot {
-    let row = guests(name, script!("xl.sh"), XL, 1800);
+    let row = guests(name, script!("xl.sh"), XL, 3600);
     Boot { hypervisor, tools: Some(tools), ..row }
 }
 

@@ -21,7 +21,7 @@ d() {
 says() { grep -q -e "$1" /tmp/out || ok false "no \"$1\" in $(cat /tmp/out)"; }
 until_ok() { local n=$1; shift; while [ $n -gt 0 ]; do "$@" >/dev/null 2>&1 && return 0; n=$((n - 1)); usleep 100000; done; return 1; }
 log() { echo /var/log/xen/console/guest-$1.log; }
-up() { until_ok 900 grep -q "$1: up" $(log $1); }
+up() { until_ok 2400 grep -q "$1: up" $(log $1); }
 no_domain() { ! xl domid $1 >/dev/null 2>&1; }
 state() { xl list $1 | tail -n 1 | grep -qe "$2"; }
 mem() { [ $(xl list $1 | awk 'END { print $3 }') = $2 ]; }
@@ -66,7 +66,7 @@ t 253 psr-hwinfo; t 253 psr-cmt-attach ramdisk; t 255 psr-cmt-show cache-occupan
 echo '# relocation: not yet'
 d 0 1 'Save failed' save -c ramdisk /tmp/s; ok state ramdisk '^ramdisk'; t 1 migrate ramdisk nowhere; t 1 restore /tmp/b.img
 echo '# ends'
-t 0 reboot ramdisk; two() { [ $(grep -c 'ramdisk: up' $(log ramdisk)) = 2 ]; }; ok until_ok 900 two
+t 0 reboot ramdisk; two() { [ $(grep -c 'ramdisk: up' $(log ramdisk)) = 2 ]; }; ok until_ok 2400 two
 t 0 shutdown -w ramdisk; ok until_ok 100 no_domain ramdisk; t 1 shutdown none; t 1 reboot none; t 1 destroy none; t 1 destroy 0; t 1 pause none; t 1 console none
 t 0 create /guests/disk.cfg; ok up disk; ok ping -c 3 -w 20 192.168.77.2 >/dev/null; t 0 block-list disk; t 0 network-list disk; t 0 shutdown -a -w
 t 0 create -p /guests/hello.cfg; t 0 destroy hello; t 3 create /guests/none.cfg; t 0 create -n /guests/hello.cfg; t 1 none; t 2 list --junk; t 2 domid
