@@ -71,4 +71,11 @@ pub const BOOTS: &[Boot] = &[
         timeout: 1800,
         ..TOOLS
     },
+    Boot {
+        name: "commands_of_xm_that_are_killed_leave_nothing",
+        exec: concat!("ROUNDS=6 SEED=5\n", include_str!("scripts/kills.sh")),
+        expect: Expect::Output(&["commands were killed", "nothing is left of the guests", "all well"]),
+        timeout: 3600,
+        ..TOOLS
+    },
 ];
