@@ -14,7 +14,7 @@ pub const MOST_MAPTRACK_FRAMES: u32 = 1 << 14;
 pub struct Settings {
     /// `loglvl`: of the hypervisor's own lines.
     pub loglvl: Threshold,
-    /// `guest_loglvl`: of lines that a guest causes.
+    /// `guest_loglvl`: of lines that a guest causes. There are none so far; it is kept for who sets it.
     pub guest_loglvl: Threshold,
     /// `gnttab_max_frames`: the most frames that a new domain's grant table may have; its size where a toolstack does not say.
     pub gnttab_max_frames: AtomicU32,
