@@ -45,7 +45,8 @@ const COMMANDS: Expect = Expect::Output(&["0  xm create", "0  xm shutdown", "not
 /// The table of Debian's `xl`: with Debian's own daemons.
 const fn xl(name: &'static str, hypervisor: &'static str, tools: &'static str) -> Boot {
     let row = guests(name, script!("xl.sh"), XL, 3600);
-    Boot { hypervisor, tools: Some(tools), ..row }
+    // Debug keys make it speak on purpose.
+    Boot { hypervisor, tools: Some(tools), warning: Some("(XEN) "), ..row }
 }
 
 const XL: Expect =
