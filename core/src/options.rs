@@ -1,5 +1,6 @@
 //! The hypervisor's command line, with Xen's names and meanings (docs: "Xen Hypervisor Command Line Options").
 
+use crate::grant::Limits;
 use crate::settings::{MOST_GRANT_FRAMES, MOST_MAPTRACK_FRAMES};
 
 /// The most pages of a trace buffer: 4 MiB for each CPU.
@@ -95,6 +96,7 @@ pub enum LogLevel {
 
 impl Default for Options {
     fn default() -> Self {
+        let grants = Limits::default();
         Options {
             dom0_mem: Dom0Mem::default(),
             dom0_max_vcpus: (1, u32::MAX),
@@ -104,8 +106,8 @@ impl Default for Options {
             vga_keep: false,
             loglvl: (LogLevel::Warning, LogLevel::Warning),
             guest_loglvl: (LogLevel::None, LogLevel::Warning),
-            gnttab_max_frames: 64,
-            gnttab_max_maptrack_frames: 1024,
+            gnttab_max_frames: grants.frames,
+            gnttab_max_maptrack_frames: grants.maptrack,
             conswitch: Conswitch::default(),
             noreboot: false,
             maxcpus: u32::MAX,

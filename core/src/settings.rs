@@ -23,28 +23,15 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Xen's defaults.
-    pub const fn new() -> Self {
+    /// What the command line says.
+    pub fn of(options: &Options) -> Self {
+        let threshold = |(lower, upper)| Threshold::new(lower, upper);
         Settings {
-            loglvl: Threshold::new(LogLevel::Warning, LogLevel::Warning),
-            guest_loglvl: Threshold::new(LogLevel::None, LogLevel::Warning),
-            gnttab_max_frames: AtomicU32::new(64),
-            gnttab_max_maptrack_frames: AtomicU32::new(1024),
+            loglvl: threshold(options.loglvl),
+            guest_loglvl: threshold(options.guest_loglvl),
+            gnttab_max_frames: AtomicU32::new(options.gnttab_max_frames),
+            gnttab_max_maptrack_frames: AtomicU32::new(options.gnttab_max_maptrack_frames),
         }
-    }
-
-    /// At boot: what the command line says.
-    pub fn apply(&self, options: &Options) {
-        self.loglvl.set(options.loglvl);
-        self.guest_loglvl.set(options.guest_loglvl);
-        self.gnttab_max_frames.store(options.gnttab_max_frames, Ordering::Relaxed);
-        self.gnttab_max_maptrack_frames.store(options.gnttab_max_maptrack_frames, Ordering::Relaxed);
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -7,6 +7,7 @@ use crate::evtchn::{self, Notify, VcpuSet};
 use crate::frame::{FrameTable, Freed};
 use crate::hypercall::BuildInfo;
 use crate::memory::{Heap, Machine};
+use crate::options::Options;
 use crate::physdev::Lines;
 use crate::platform::Platform;
 use crate::sched::{self, Fair, Scheduler};
@@ -68,7 +69,7 @@ impl<P: Platform> Hypervisor<P> {
             console: Console::default(),
             build: BuildInfo::default(),
             machine: Machine::default(),
-            settings: Settings::new(),
+            settings: Settings::of(&Options::default()),
             lines: Lines::default(),
             last_domid: AtomicU16::new(0),
             timers,

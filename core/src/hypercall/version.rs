@@ -1,6 +1,6 @@
 //! `HYPERVISOR_xen_version`: who we are, and what we can.
 
-use super::{HypercallResult, Stop};
+use super::HypercallResult;
 use crate::access;
 use crate::addr::{PAGE_SIZE, Vaddr};
 use crate::ctx::Ctx;
@@ -95,15 +95,15 @@ pub fn xen_version<P: Platform>(ctx: &Ctx<'_, P>, cmd: u64, arg: u64) -> Hyperca
         XENVER_commandline if denied => ctx.write_bytes(at, b"<denied>\0")?,
         XENVER_commandline => ctx.write::<xen_commandline_t>(at, &text(info.command_line))?,
         XENVER_build_id if denied => return Err(Errno::EPERM.into()),
-        XENVER_build_id => match ctx.hv.build.build_id {
-            [] if !no_room(ctx, at)? => return Err(Errno::ENODATA.into()),
-            id => return buffer(ctx, at, id),
-        },
-        XENVER_extraversion2 => return buffer(ctx, at, info.extraversion.as_bytes()),
-        XENVER_capabilities2 => return buffer(ctx, at, CAPABILITIES.as_bytes()),
-        XENVER_changeset2 => return buffer(ctx, at, info.changeset.as_bytes()),
+        XENVER_build_id => {
+            let id = ctx.hv.build.build_id;
+            return buffer(ctx, at, (!id.is_empty()).then_some(id));
+        }
+        XENVER_extraversion2 => return buffer(ctx, at, Some(info.extraversion.as_bytes())),
+        XENVER_capabilities2 => return buffer(ctx, at, Some(CAPABILITIES.as_bytes())),
+        XENVER_changeset2 => return buffer(ctx, at, Some(info.changeset.as_bytes())),
         XENVER_commandline2 if denied => return Err(Errno::EPERM.into()),
-        XENVER_commandline2 => return buffer(ctx, at, info.command_line.as_bytes()),
+        XENVER_commandline2 => return buffer(ctx, at, Some(info.command_line.as_bytes())),
         _ => return Err(Errno::ENOSYS.into()),
     }
     Ok(0)
@@ -121,25 +121,20 @@ fn submap<P: Platform>(ctx: &Ctx<'_, P>) -> u32 {
         | bit(XENFEAT_direct_mapped, true)
 }
 
-/// Whether there is a buffer, without room for anything.
-fn no_room<P: Platform>(ctx: &Ctx<'_, P>, at: Vaddr) -> Result<bool, Stop> {
-    Ok(at.0 != 0 && ctx.read::<XenVarbuf>(at)?.len == 0)
-}
-
 /// Bytes behind a `struct xen_varbuf` (or `struct xen_build_id`, which is the same) whose `len` says how many may be written;
-/// without a buffer, how many there are.
-fn buffer<P: Platform>(ctx: &Ctx<'_, P>, at: Vaddr, bytes: &[u8]) -> HypercallResult {
-    if at.0 == 0 {
-        return Ok(bytes.len() as u64);
-    }
-    let room = ctx.read::<XenVarbuf>(at)?.len;
+/// without a buffer, how many there are. `None`: there is nothing of the kind.
+fn buffer<P: Platform>(ctx: &Ctx<'_, P>, at: Vaddr, bytes: Option<&[u8]>) -> HypercallResult {
+    let room = if at.0 == 0 { u32::MAX } else { ctx.read::<XenVarbuf>(at)?.len };
     if room == 0 {
         return Err(Errno::EINVAL.into());
     }
+    let bytes = bytes.ok_or(Errno::ENODATA)?;
     if bytes.len() > usize::try_from(room).unwrap_or(usize::MAX) {
         return Err(Errno::ENOBUFS.into());
     }
-    ctx.write_bytes(Vaddr(at.0.wrapping_add(size_of::<XenVarbuf>() as u64)), bytes)?;
+    if at.0 != 0 {
+        ctx.write_bytes(Vaddr(at.0.wrapping_add(size_of::<XenVarbuf>() as u64)), bytes)?;
+    }
     Ok(bytes.len() as u64)
 }
 

@@ -25,7 +25,8 @@ const NAME: usize = core::mem::offset_of!(XenHypfsDirlistentry, _pad0);
 ///
 /// # Errors
 /// `EPERM` without privilege; `EINVAL`: a path that is none, a value that is none; `ENOENT`; `ENOBUFS`: the entry is described, its
-/// content does not fit; `EACCES`, `EISDIR`, `ENOSPC` (more than fits), `EBUSY` of a write; `EFAULT`, `EOPNOTSUPP`.
+/// content does not fit; `ENOMEM`; of a write also `EACCES`, `EBUSY`, `EDOM` (no text), `ENOSPC` (more than fits); `EFAULT`,
+/// `EOPNOTSUPP`.
 pub fn hypfs_op<P: Platform>(
     ctx: &Ctx<'_, P>,
     cmd: u32,

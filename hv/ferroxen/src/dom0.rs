@@ -114,8 +114,11 @@ fn build_from(plan: &Plan, elf: &[u8], initrd: Option<Range>) {
     };
     let limit = plan.options.dom0_mem.max.map_or(u64::MAX, |amount| (amount.of(u64::MAX) / PAGE).max(frames));
     domain.pages.max.store(limit.min(i64::MAX as u64), Ordering::Relaxed);
-    let (frames_of_grants, maptrack) = (plan.options.gnttab_max_frames, plan.options.gnttab_max_maptrack_frames);
-    domain.grants.set_limits(Limits { frames: frames_of_grants, maptrack, ..Limits::default() });
+    domain.grants.set_limits(Limits {
+        frames: plan.options.gnttab_max_frames,
+        maptrack: plan.options.gnttab_max_maptrack_frames,
+        ..Limits::default()
+    });
     let pirqs = (irq::gsi_count() + 256).max(256);
     if domain.events.set_pirqs(pirqs).is_err() || domain.devices.init(pirqs, true).is_err() {
         stop(format_args!("no memory for dom0's interrupts"));

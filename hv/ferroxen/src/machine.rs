@@ -19,6 +19,7 @@ use ferroxen_core::hypercall::BuildInfo;
 use ferroxen_core::memory::Request;
 use ferroxen_core::options::Options;
 use ferroxen_core::pv::PvState;
+use ferroxen_core::settings::Settings;
 use ferroxen_core::time::{TscScale, WallClock};
 use ferroxen_core::trace::Record;
 use ferroxen_sync::Shared;
@@ -291,7 +292,7 @@ fn make_hypervisor(plan: &mut Plan) {
         Err(_) => warning!("no memory for the console ring"),
     }
     hypervisor.console.start_input(plan.options.conswitch);
-    hypervisor.settings.apply(&plan.options);
+    hypervisor.settings = Settings::of(&plan.options);
 
     for entry in plan.boot.memory_map().iter().filter(|entry| entry.kind == E820_RAM) {
         // The first MiB stays with the BIOS's tables, which dom0 maps as they are.

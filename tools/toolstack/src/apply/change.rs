@@ -1,6 +1,6 @@
 //! A change of a running domain: how it is told, and what it makes of the configuration that is kept.
 
-use super::fields::{card, disk, memory};
+use super::fields::{card, disk, list, memory};
 use super::plan::{Live, named};
 use crate::config::DEFAULT_BRIDGE;
 use crate::{Disk, DomainConfig, Vif};
@@ -75,7 +75,6 @@ pub(super) fn fill_addresses(config: &mut DomainConfig, noted: &DomainConfig) {
 impl Change {
     /// The difference, without the domain's name.
     pub(super) fn told(&self, name: &str, next: &DomainConfig, live: &Live) -> String {
-        let list = |all: &[String]| if all.is_empty() { "all".to_owned() } else { all.join(" ") };
         match self {
             Change::Name(new) => format!("name {name} -> {new}"),
             Change::MaxMemory(kib) => format!("maxmem {} -> {}", memory(live.max_memory_kib), memory(*kib)),

@@ -37,7 +37,8 @@ fn action(action: Action, core: bool) -> String {
     format!("{}{word}", if core { "coredump-" } else { "" })
 }
 
-fn list(all: &[String]) -> String {
+/// CPUs as an administrator writes them.
+pub(crate) fn list(all: &[String]) -> String {
     if all.is_empty() { "all".to_owned() } else { all.join(" ") }
 }
 

@@ -59,7 +59,7 @@ fn perform(host: &mut Host, steps: &[Step], patience: Duration) -> Outcome {
     let ways = Ways { create: Options::default(), patience };
     let (mut done, mut failed, mut missed) = (0, 0, 0);
     host.perform(steps, ways, |step, became| {
-        let what = step.lines.last().map_or("", |line| line);
+        let what = step.lines.last().map_or("the configuration for the next start", |line| line);
         match became {
             Became::Done => done += 1,
             Became::Failed(error) => {
