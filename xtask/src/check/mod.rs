@@ -3,6 +3,8 @@
 mod disassembly;
 mod mutants;
 mod rooms;
+mod survivors;
+mod tree;
 mod unsafety;
 
 use anyhow::{Context, Result};
@@ -20,10 +22,13 @@ pub struct CheckArgs {
     #[arg(long)]
     fast: bool,
     /// Instead: make each change of core/mutants.toml and tools/mutants.toml and see that its test notices (slow)
-    #[arg(long, conflicts_with = "fast")]
+    #[arg(long, group = "mutation", conflicts_with = "fast")]
     mutants: bool,
+    /// Instead: try all that cargo-mutants would change in core/, and compare what no test notices with core/survivors.toml
+    #[arg(long, group = "mutation", conflicts_with = "fast")]
+    survivors: bool,
     /// Only mutants whose name or file contains this
-    #[arg(long, value_name = "WORDS", requires = "mutants")]
+    #[arg(long, value_name = "WORDS", requires = "mutation")]
     only: Option<String>,
 }
 
@@ -31,6 +36,9 @@ pub struct CheckArgs {
 pub fn main(paths: &Paths, args: &CheckArgs) -> Result<i32> {
     if args.mutants {
         return mutants::main(paths, args.only.as_deref());
+    }
+    if args.survivors {
+        return survivors::main(paths, args.only.as_deref());
     }
     let mut failed = Vec::new();
     let mut check = |name: &'static str, result: Result<()>| match result {

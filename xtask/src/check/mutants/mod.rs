@@ -2,7 +2,6 @@
 //! whether the test that ought to notice does.
 
 mod list;
-mod tree;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -15,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use self::list::Mutant;
-use self::tree::Tree;
+use super::tree::Tree;
 use crate::build::cargo;
 use crate::paths::Paths;
 use crate::test::loom;
