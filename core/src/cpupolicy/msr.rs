@@ -263,3 +263,6 @@ fn memory_map(n: u32) -> bool {
 fn debug_mask(n: u32) -> bool {
     n == Msr::DR0_MASK.0 || (Msr::DR1_MASK.0..=Msr::DR1_MASK.0 + 2).contains(&n)
 }
+
+#[cfg(test)]
+mod tests;
