@@ -1,4 +1,4 @@
-//! Our own tools: static programs in `dist/sbin`, and how a machine's dom0 starts them.
+//! Our own tools: static programs in `dist/sbin`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,19 +42,6 @@ pub fn programs() -> impl Iterator<Item = &'static str> {
 pub fn links() -> Vec<(&'static str, &'static str)> {
     PROGRAMS.iter().flat_map(|(name, others)| others.iter().map(|other| (*other, *name))).collect()
 }
-
-/// What dom0 runs: store, its own entry there, consoles.
-pub const START: &str = r#"# Ferroxen's tools, in the order that works: store, dom0's entry in it, consoles.
-export PATH="/usr/local/sbin:$PATH"
-mkdir -p /run/xenstored /run/xen /var/log/xen /var/lib/xen
-[ -e /var/run ] || ln -s /run /var/run
-rm -f /run/xenstored.pid /run/xenconsoled.pid
-/usr/local/sbin/xenstored --supervise --pid-file /run/xenstored.pid 2>/var/log/xen/xenstored.log &
-n=0
-while [ ! -e /run/xenstored.pid ] && [ $n -lt 100 ]; do n=$((n + 1)); usleep 100000; done
-/usr/local/sbin/xm init-dom0
-/usr/local/sbin/xenconsoled --supervise --pid-file /run/xenconsoled.pid 2>/var/log/xen/xenconsoled.log &
-"#;
 
 /// Where the programs are in a machine.
 const INSIDE: &str = "usr/local/sbin";

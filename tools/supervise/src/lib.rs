@@ -7,7 +7,9 @@ use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -37,7 +39,7 @@ impl Supervised {
     /// # Errors
     /// The kernel does not say which program this is.
     pub fn this_program(without: &str) -> anyhow::Result<Supervised> {
-        let program = std::env::current_exe().context("cannot find this program")?;
+        let program = this_file().context("cannot find this program")?;
         Ok(Supervised { program, args: std::env::args_os().skip(1).filter(|arg| arg != without).collect() })
     }
 
@@ -70,6 +72,18 @@ impl Supervised {
             }
         }
     }
+}
+
+/// The file of this program: what stands in its place by now, or, if nothing does, the program itself.
+///
+/// # Errors
+/// The kernel does not say which program this is.
+pub fn this_file() -> io::Result<PathBuf> {
+    let file = std::env::current_exe()?;
+    let text = file.as_os_str().as_encoded_bytes();
+    let replaced = text.strip_suffix(b" (deleted)").map(|path| PathBuf::from(OsStr::from_bytes(path)));
+    let file = replaced.unwrap_or(file);
+    Ok(if file.exists() { file } else { PathBuf::from("/proc/self/exe") })
 }
 
 /// How long to wait before the next start: who was killed is back at once, who dies by itself at once will do so again.

@@ -36,6 +36,8 @@ pub enum Happening {
     Shutdown(u16),
     /// A domain does not exist any more.
     Gone(u16),
+    /// Another daemon serves, or none is to be had (why): the answer to [`Todo::Update`].
+    Updated(ConnId, Result<(), String>),
 }
 
 /// What the daemon has to do for an engine.
@@ -57,6 +59,8 @@ pub enum Todo {
     Log(String),
     /// Switch the log of requests.
     Trace(bool),
+    /// Go over to another version of the program, then say [`Happening::Updated`].
+    Update(ConnId, Option<String>),
 }
 
 /// One connection's streams.
@@ -252,6 +256,7 @@ impl Engine {
                 Effect::Blame(domid) => todo.push(Todo::Blame(*domid)),
                 Effect::Log(line) => todo.push(Todo::Log(line.clone())),
                 Effect::Trace(on) => todo.push(Todo::Trace(*on)),
+                Effect::Update { requester, program } => todo.push(Todo::Update(*requester, program.clone())),
             }
         }
         for id in stuck {
@@ -304,10 +309,11 @@ impl Engine {
             Happening::RingBroken(domid) => self.kill(ConnId::domain(*domid), Dead::RingIndex, todo),
             Happening::Shutdown(domid) => self.state.domain_shutdown(*domid, &mut fx),
             Happening::Gone(domid) => self.state.domain_gone(*domid, &mut fx),
+            Happening::Updated(requester, result) => self.state.updated(*requester, result, &mut fx),
         }
         self.perform(&fx, todo);
         self.fx = fx;
-        if let Happening::Ring(requester, _) = what {
+        if let Happening::Ring(requester, _) | Happening::Updated(requester, _) = what {
             self.resume(*requester, todo);
         }
     }
@@ -323,6 +329,7 @@ impl Engine {
             }
         }
         todo.extend(self.state.pending_rings().map(|(r, d, g, p)| Todo::ConnectRing(r, d, g, p)));
+        todo.extend(self.state.pending_updates().map(|(requester, program)| Todo::Update(requester, program)));
         todo
     }
 }

@@ -23,6 +23,12 @@ pub enum ToDaemon {
     Stored(String),
     /// That was all; from here on only new clients.
     Ready,
+    /// The program that the keeper would start now.
+    Program(String),
+    /// How the update went that the daemon before this one was asked for (why not).
+    Outcome(Result<(), String>),
+    /// To a new keeper: the highest number that a client ever had.
+    LastClient(u64),
 }
 
 /// From the daemon to the keeper.
@@ -34,6 +40,10 @@ pub enum ToKeeper {
     Store(String),
     /// Forget this name.
     Unstore(String),
+    /// This daemon serves.
+    Serving,
+    /// This daemon ends, all its state is in its snapshot: start this program.
+    HandOver(String),
 }
 
 /// Sends a message.
@@ -50,7 +60,7 @@ pub fn send<M: Serialize>(to: impl AsFd, message: &M, fds: &[BorrowedFd<'_>], fl
 
 /// Receives a message; `None` if the other side is gone.
 pub fn receive<M: DeserializeOwned>(from: impl AsFd, flags: RecvFlags) -> io::Result<Option<(M, Vec<OwnedFd>)>> {
-    let mut bytes = [0; 512];
+    let mut bytes = [0; 8192];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let flags = flags | RecvFlags::CMSG_CLOEXEC;

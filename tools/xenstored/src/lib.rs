@@ -10,6 +10,7 @@ pub mod journal;
 pub mod keeper;
 pub mod listen;
 pub mod outqueue;
+pub mod program;
 pub mod pump;
 pub mod rings;
 pub mod snapshot;

@@ -45,6 +45,9 @@ struct Args {
     /// The keeper is on standard input.
     #[arg(long, hide = true)]
     kept: bool,
+    /// Be the supervisor of the daemon that is on standard input, and lost its own.
+    #[arg(long, hide = true)]
+    adopt: bool,
 }
 
 fn quota(text: &str) -> Result<(QuotaKind, u64), String> {
@@ -72,13 +75,15 @@ fn main() -> std::process::ExitCode {
 
 fn run(args: Args) -> anyhow::Result<()> {
     let state_dir = args.state_dir.clone().unwrap_or_else(|| args.run_dir.join("state"));
-    if args.supervise {
-        let program = std::env::current_exe().context("cannot find this program")?;
-        let own = ["--supervise"];
-        let mut rest: Vec<_> = std::env::args_os().skip(1).filter(|a| !own.iter().any(|o| a == o)).collect();
-        rest.push("--kept".into());
+    if args.supervise || args.adopt {
+        let program = xenstored::program::current().context("cannot find this program")?;
+        let rest = arguments("--kept");
         let config =
             supervisor::Config { run_dir: args.run_dir, state_dir, program, args: rest, pid_file: args.pid_file };
+        if args.adopt {
+            let control = std::io::stdin().as_fd().try_clone_to_owned().context("cannot reach the daemon")?;
+            return supervisor::adopt(config, control);
+        }
         return supervisor::run(config);
     }
     let mut quotas = Quotas::default();
@@ -99,6 +104,13 @@ fn run(args: Args) -> anyhow::Result<()> {
     }
 }
 
+/// The arguments of this process, for another part in the same play.
+fn arguments(part: &str) -> Vec<std::ffi::OsString> {
+    let parts = ["--supervise", "--adopt", "--kept"];
+    let common = std::env::args_os().skip(1).filter(|arg| !parts.iter().any(|part| arg == part));
+    common.chain([part.into()]).collect()
+}
+
 fn serve<T: DomainTransport>(
     config: &daemon::Config,
     control: Option<std::os::fd::OwnedFd>,
@@ -110,6 +122,7 @@ fn serve<T: DomainTransport>(
         // The supervisor starts the program again, which may be a new version by then.
         signal_hook::flag::register(signal_hook::consts::SIGTERM, daemon.hand_over_flag())
             .context("cannot catch signals")?;
+        daemon.set_supervisor_arguments(arguments("--adopt"));
     }
     daemon.run()
 }

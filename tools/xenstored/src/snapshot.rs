@@ -3,15 +3,15 @@
 
 use crate::engine::{Engine, Stream};
 use crate::state::transaction::Transaction;
-use crate::state::{Conn, ConnId, Domain, NodeCounts, Peer, PendingRing, Quotas, Reads, State, Watch};
+use crate::state::{Conn, ConnId, Domain, NodeCounts, Peer, PendingRing, Quotas, Reads, State, Update, Watch};
 use crate::tree::{Children, Node, Perms, Tree};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use triomphe::Arc;
 use xen_wire::xenstore::{Access, Perm, PermList};
 
-/// Changes whenever the layout does.
-const VERSION: u32 = 1;
+/// Changes whenever the layout does. Version 1 knew no updates.
+const VERSION: u32 = 2;
 
 /// A snapshot that cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -52,16 +52,17 @@ struct RawTransaction {
 }
 
 #[derive(Serialize, Deserialize)]
-struct RawConn {
+struct RawConn<U> {
     peer: Peer,
     watches: BTreeMap<u64, Watch>,
     transactions: BTreeMap<u32, RawTransaction>,
     last_transaction: u32,
     pending: Option<PendingRing>,
+    update: U,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Raw {
+struct Raw<U> {
     version: u32,
     perms: Vec<RawPerms>,
     /// Children stand before their parents.
@@ -70,7 +71,7 @@ struct Raw {
     clock: u64,
     counts: NodeCounts,
     quotas: Quotas,
-    conns: BTreeMap<ConnId, RawConn>,
+    conns: BTreeMap<ConnId, RawConn<U>>,
     domains: BTreeMap<u16, Domain>,
     introduce_perms: RawPerms,
     release_perms: RawPerms,
@@ -169,6 +170,7 @@ pub fn save(engine: &Engine) -> Result<Vec<u8>, SnapshotError> {
             transactions,
             last_transaction: c.last_transaction,
             pending: c.pending.clone(),
+            update: c.update.clone(),
         };
         conns.insert(*id, raw);
     }
@@ -193,10 +195,14 @@ pub fn save(engine: &Engine) -> Result<Vec<u8>, SnapshotError> {
 /// The engine from bytes.
 pub fn load(bytes: &[u8]) -> Result<Engine, SnapshotError> {
     let (version, _) = postcard::take_from_bytes::<u32>(bytes)?;
-    if version != VERSION {
-        return Err(SnapshotError::Version(version));
+    match version {
+        VERSION => cooked(postcard::from_bytes::<Raw<Option<Update>>>(bytes)?, |update| update),
+        1 => cooked(postcard::from_bytes::<Raw<()>>(bytes)?, |()| None),
+        _ => Err(SnapshotError::Version(version)),
     }
-    let raw: Raw = postcard::from_bytes(bytes)?;
+}
+
+fn cooked<U>(raw: Raw<U>, update: impl Fn(U) -> Option<Update>) -> Result<Engine, SnapshotError> {
     let perms: Vec<Perms> = raw.perms.iter().map(|p| Arc::new(cooked_perms(p))).collect();
     let mut nodes: Vec<Arc<Node>> = Vec::with_capacity(raw.nodes.len());
     for n in raw.nodes {
@@ -239,6 +245,7 @@ pub fn load(bytes: &[u8]) -> Result<Engine, SnapshotError> {
             transactions,
             last_transaction: c.last_transaction,
             pending: c.pending,
+            update: update(c.update),
         };
         state.conns.insert(id, conn);
     }

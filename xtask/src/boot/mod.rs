@@ -23,7 +23,7 @@ pub use self::machine::{Bus, Chipset};
 use self::machine::{Console, Disk, Machine, Start, default_cpu};
 pub use self::symbols::Symbols;
 pub use self::watch::{End, Outcome, Show, Typed};
-use crate::initramfs::{self, Contents, Orders};
+use crate::initramfs::{self, Contents, Daemons, Orders, Whose};
 use crate::kernel_image;
 use crate::kernel_variants::Variant;
 use crate::paths::Paths;
@@ -115,6 +115,10 @@ pub struct BootArgs {
     /// beside them
     #[arg(long, value_name = "ferroxen|debian|debian13|both", value_parser = ["ferroxen", "debian", "debian13", "both"])]
     pub tools: Option<String>,
+    /// Whose xenstored and xenconsoled run, where both tools are there: ours, Debian's, Debian's with oxenstored
+    /// [default: ours if they are there]
+    #[arg(long, value_enum, value_name = "WHOSE")]
+    pub daemons: Option<Whose>,
     /// Kernel, ramdisk and configurations for guests, in dom0's /guests
     #[arg(long)]
     pub guests: bool,
@@ -189,6 +193,7 @@ impl Default for BootArgs {
             dom0_cmdline: String::new(),
             guest: None,
             tools: None,
+            daemons: None,
             guests: false,
             welcome: None,
             file: Vec::new(),
@@ -479,13 +484,11 @@ fn linux(paths: &Paths, args: &BootArgs, dir: &Scratch) -> Result<Kernel> {
     let tools = args.tools.as_deref().filter(|_| args.hypervisor != Hypervisor::None);
     let contents = Contents { xen_tools: debians_tools(args), bench: args.fxbench };
     let mut files = if args.endure { endure::build(paths)? } else { Vec::new() };
-    let start_tools = match tools {
-        Some("ferroxen" | "both") => {
-            files.extend(own_tools::build(paths)?);
-            Some(own_tools::START)
-        }
-        _ => None,
-    };
+    let ours = matches!(tools, Some("ferroxen" | "both"));
+    if ours {
+        files.extend(own_tools::build(paths)?);
+    }
+    let daemons = tools.map(|_| Daemons::choose(args.daemons, ours, contents.xen_tools.is_some())).transpose()?;
     if args.guests {
         files.extend(initramfs::guest_files(paths, &kernel, args.fxbench)?);
     }
@@ -498,7 +501,7 @@ fn linux(paths: &Paths, args: &BootArgs, dir: &Scratch) -> Result<Kernel> {
     }
     let terminal = if args.exec.is_none() { terminal_size() } else { None };
     let root = args.rootfs.map(|_| rootfs::LABEL);
-    let orders = Orders { exec: args.exec.clone(), terminal, files, root, start_tools, welcome: args.welcome };
+    let orders = Orders { exec: args.exec.clone(), terminal, files, root, daemons, welcome: args.welcome };
     let base = initramfs::base(paths, &kernel, contents)?;
     initramfs::compose(&base, &orders, contents, &dir.path.join("initrd"))?;
     Ok(kernel)

@@ -7,6 +7,7 @@ mod cpio;
 mod fio;
 mod guest;
 mod modules;
+mod start;
 mod tools;
 
 use std::fs::{self, File};
@@ -20,6 +21,7 @@ use flate2::write::GzEncoder;
 use self::cpio::Cpio;
 pub use self::fio::archive as fio;
 pub use self::guest::files as guest_files;
+pub use self::start::{Daemons, Whose};
 use crate::paths::Paths;
 use crate::setup::{Kernel, Parts, XenRelease};
 use crate::ui;
@@ -38,7 +40,7 @@ const PROFILE: &str = "export PS1='dom0:\\w# '\n";
 /// What the packed part holds beside busybox and modules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contents {
-    /// Debian's Xen tools, started before the shell.
+    /// Debian's Xen tools.
     pub xen_tools: Option<XenRelease>,
     /// The micro-benchmark, `/bin/fxbench`.
     pub bench: bool,
@@ -55,8 +57,8 @@ pub struct Orders {
     pub files: Vec<(String, PathBuf)>,
     /// The label of the file system to go on from.
     pub root: Option<&'static str>,
-    /// Other tools than Debian's are started by this script.
-    pub start_tools: Option<&'static str>,
+    /// The daemons that are started before the shell.
+    pub daemons: Option<Daemons>,
     /// Run before the shell.
     pub welcome: Option<&'static str>,
 }
@@ -126,12 +128,9 @@ pub fn compose(base: &Path, orders: &Orders, contents: Contents, to: &Path) -> R
     if let Some((rows, cols)) = orders.terminal {
         conf.push_str(&format!("ROWS={rows} COLS={cols}\n"));
     }
-    if contents.xen_tools.is_some() || orders.start_tools.is_some() {
+    if let Some(daemons) = &orders.daemons {
         conf.push_str("XEN_TOOLS=1\n");
-    }
-    if let Some(script) = orders.start_tools {
-        // In the place of the packed part's.
-        cpio.file("etc/start-xen-tools", 0o644, script.as_bytes())?;
+        cpio.file("etc/start-xen-tools", 0o644, daemons.script(contents.xen_tools).as_bytes())?;
     }
     if let Some(script) = orders.welcome {
         cpio.file("etc/welcome", 0o644, script.as_bytes())?;

@@ -33,19 +33,6 @@ const PROGRAMS: &[&str] = &[
 /// Left out of `usr/lib/xen-RELEASE/bin`: scripts of Python, and what is large and not used here.
 const LEFT_OUT: &[&str] = &["pygrub", "convert-legacy-stream", "xen-cpuid", "xenmon"];
 
-const START: &str = r#"# Debian's Xen tools, in the order that works: store, dom0's entry in it, consoles.
-export PATH="/usr/lib/xen-RELEASE/bin:$PATH:/usr/sbin" LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu:/lib/x86_64-linux-gnu
-mkdir -p /var/run /run/xen /run/xenstored /var/lib/xenstored /var/log/xen /var/lib/xen /var/lock
-# Their hotplug scripts look at their lock by it; without udev nobody makes it.
-[ -e /bin/bash ] || ln -s /usr/bin/bash /bin/bash
-[ -e /dev/stdin ] || ln -s /proc/self/fd/0 /dev/stdin
-[ -e /var/run/xen ] || ln -s /run/xen /var/run/xen
-[ -e /var/run/xenstored ] || ln -s /run/xenstored /var/run/xenstored
-xenstored --pid-file /run/xenstored.pid
-xen-init-dom0
-xenconsoled --pid-file=/run/xenconsoled.pid
-"#;
-
 /// Adds the tools of the unpacked packages.
 pub fn add<W: Write>(cpio: &mut Cpio<W>, tools: &XenTools) -> Result<()> {
     let (root, release) = (tools.root.as_path(), tools.release.name());
@@ -77,7 +64,6 @@ pub fn add<W: Write>(cpio: &mut Cpio<W>, tools: &XenTools) -> Result<()> {
     let loader = if loader.exists() { loader } else { root.join("usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2") };
     cpio.file("lib64/ld-linux-x86-64.so.2", 0o755, &fs::read(loader).context("libc6 holds no dynamic loader")?)?;
     copy_dir(cpio, root, &root.join("etc/xen"))?;
-    cpio.file("etc/start-xen-tools", 0o644, START.replace("RELEASE", release).as_bytes())?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! The boots that a test run makes: chosen pairwise over hypervisor, kernel, machine, CPUs, memory.
 
 use crate::boot::{Bus, Chipset, Typed, Via};
+use crate::initramfs::Whose;
 use crate::kernel_variants::Variant;
 
 /// How a boot has to end.
@@ -59,6 +60,8 @@ pub struct Boot {
     pub dom0_cmdline: &'static str,
     /// As `--tools`.
     pub tools: Option<&'static str>,
+    /// As `--daemons`.
+    pub daemons: Option<Whose>,
     /// As `--guests`.
     pub guests: bool,
     /// As `--fxbench`.
@@ -102,6 +105,7 @@ pub const PLAIN: Boot = Boot {
     nic: None,
     dom0_cmdline: "",
     tools: None,
+    daemons: None,
     guests: false,
     fxbench: false,
     fio: false,

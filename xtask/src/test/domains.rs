@@ -3,6 +3,7 @@
 //! Each row is a script of `scripts/`, run in dom0; `words.sh` there holds what they share.
 
 use super::boots::{Boot, Expect, PLAIN};
+use crate::initramfs::Whose;
 
 /// Scripts with what they are to do: `NAME=VALUE` each, then the file.
 macro_rules! script {
@@ -48,6 +49,20 @@ const fn xl(name: &'static str, hypervisor: &'static str, tools: &'static str) -
     // Debug keys make it speak on purpose.
     Boot { hypervisor, tools: Some(tools), warning: Some("(XEN) "), ..row }
 }
+
+/// Tools of one half with daemons of the other.
+const fn mixed(daemons: Whose, row: Boot) -> Boot {
+    Boot { tools: Some("both"), daemons: Some(daemons), ..row }
+}
+
+const MIXED: Expect = Expect::Output(&[
+    "two guests are up",
+    "their consoles answer",
+    "devices come and go",
+    "their ends are seen",
+    "nothing is left of the guests",
+    "all well",
+]);
 
 const XL: Expect =
     Expect::Output(&["0  xl info", "1  xl restore", "0  xl shutdown -w ramdisk", "nothing is left", "all well"]);
@@ -150,6 +165,20 @@ pub const BOOTS: &[Boot] = &[
     xl("every_command_of_xl_on_debians_xen", "xen", "debian"),
     xl("every_command_of_xl_on_ferroxen", "ferroxen", "debian"),
     Boot { cmdline: "xen-version=4.20", ..xl("every_command_of_debian_13s_xl_on_ferroxen", "ferroxen", "debian13") },
+    mixed(Whose::Ferroxen, xl("every_command_of_xl_with_our_daemons_on_ferroxen", "ferroxen", "both")),
+    mixed(Whose::Ferroxen, xl("every_command_of_xl_with_our_daemons_on_debians_xen", "xen", "both")),
+    mixed(Whose::Oxenstored, xl("every_command_of_xl_with_oxenstored_on_ferroxen", "ferroxen", "both")),
+    mixed(Whose::Debian, guests("our_tools_with_debians_daemons_on_ferroxen", script!("mixed.sh"), MIXED, 900)),
+    mixed(Whose::Oxenstored, guests("our_tools_with_oxenstored_on_ferroxen", script!("mixed.sh"), MIXED, 900)),
+    Boot {
+        hypervisor: "xen",
+        ..mixed(
+            Whose::Debian,
+            guests("our_tools_with_debians_daemons_on_debians_xen", script!("mixed.sh"), MIXED, 1800),
+        )
+    },
+    mixed(Whose::Debian, guests("every_command_of_xm_with_debians_daemons", script!("commands.sh"), COMMANDS, 900)),
+    mixed(Whose::Oxenstored, guests("every_command_of_xm_with_oxenstored", script!("commands.sh"), COMMANDS, 900)),
     guests("every_command_of_xm_on_ferroxen", script!("commands.sh"), COMMANDS, 900),
     Boot { hypervisor: "xen", ..guests("every_command_of_xm_on_debians_xen", script!("commands.sh"), COMMANDS, 900) },
     guests(

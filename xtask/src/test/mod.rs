@@ -200,6 +200,7 @@ fn arguments(paths: &Paths, test: &Boot) -> BootArgs {
         typed: test.typed,
         dom0_cmdline: test.dom0_cmdline.to_owned(),
         tools: test.tools.map(str::to_owned),
+        daemons: test.daemons,
         guests: test.guests,
         log: Some(paths.target.join("boot").join(format!("{}.log", test.name))),
         ..BootArgs::default()

@@ -39,6 +39,7 @@ impl<T: DomainTransport> Daemon<T> {
                         fds.try_into().map_err(|_| anyhow::anyhow!("four pipe ends were expected"))?;
                     let (input, output) = (Pipe { reader: a, writer: b }, Pipe { reader: c, writer: d });
                     self.pump = Pump::Piped(input, output);
+                    self.session = session;
                     // Before anything else goes into the journal.
                     let ours = |id: ConnId| id.0 >> 32 == u64::from(session);
                     self.pump.settle(&mut self.durable, ours).context("cannot settle what was under way")?;
@@ -52,6 +53,9 @@ impl<T: DomainTransport> Daemon<T> {
                     }
                 }
                 (ToDaemon::Stored(name), fds) => fds.into_iter().for_each(|fd| self.transport.adopt(&name, fd)),
+                (ToDaemon::Program(program), _) => self.program = Some(program.into()),
+                (ToDaemon::Outcome(outcome), _) => self.outcome = Some(outcome),
+                (ToDaemon::LastClient(_), _) => {}
                 (ToDaemon::Ready, _) => break,
             }
         }
@@ -130,11 +134,13 @@ impl<T: DomainTransport> Daemon<T> {
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => {
-                    warn!("the supervisor is gone: accepting clients alone, they would not survive this daemon");
                     let fd = control.as_raw_fd();
                     let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
                     self.control = None;
-                    self.listen()?;
+                    if let Err(error) = self.start_supervisor() {
+                        warn!("no supervisor ({error:#}): accepting clients alone, they would not survive this daemon");
+                        self.listen()?;
+                    }
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => break,
                 Err(e) => return Err(e).context("cannot hear the supervisor"),

@@ -1,6 +1,8 @@
 //! The daemon's loop: whoever is ready gets a turn, then what waits is delivered.
 
 mod clients;
+mod successor;
+mod update;
 
 use crate::durable::Durable;
 use crate::engine::{Happening, SOCKET_QUEUE_PAUSE, Todo};
@@ -82,8 +84,20 @@ pub struct Daemon<T: DomainTransport> {
     quota_log: LogLimiter<(u16, QuotaKind)>,
     start: Instant,
     trace: bool,
-    /// Set by a signal: hand over to the next daemon.
+    /// Set by a signal, or because somebody asked for it: hand over to the next daemon.
     hand_over: Arc<AtomicBool>,
+    /// The program that shall take over, if another than `program`.
+    next: Option<PathBuf>,
+    /// The program that the supervisor would start.
+    program: Option<PathBuf>,
+    /// How the update went that the daemon before this one was asked for.
+    outcome: Option<Result<(), String>>,
+    /// The supervisor's session.
+    session: u32,
+    /// A supervisor that this daemon started, after its own died.
+    supervisor: Option<std::process::Child>,
+    /// How to start one.
+    supervisor_args: Option<Vec<std::ffi::OsString>>,
 }
 
 impl<T: DomainTransport> Daemon<T> {
@@ -113,6 +127,12 @@ impl<T: DomainTransport> Daemon<T> {
             start: Instant::now(),
             trace: false,
             hand_over: Arc::default(),
+            next: None,
+            program: None,
+            outcome: None,
+            session: 0,
+            supervisor: None,
+            supervisor_args: None,
         };
         this.last_client = this.known_clients().last().copied().unwrap_or(0);
         match control {
@@ -126,6 +146,11 @@ impl<T: DomainTransport> Daemon<T> {
         this.reconcile_clients()?;
         this.reattach_domains()?;
         this.work()?;
+        this.outcome = None;
+        if this.control.is_some() {
+            this.to_keeper.push_back(ToKeeper::Serving);
+            this.tell_keeper();
+        }
         Ok(this)
     }
 
@@ -172,7 +197,8 @@ impl<T: DomainTransport> Daemon<T> {
     }
 
     /// Set this and interrupt the daemon by a signal, and [`Daemon::run`] returns, leaving a snapshot and an empty
-    /// journal: for a new version of the program, which need not do what the old one did with the same inputs.
+    /// journal: for a new version of the program, which need not do what the old one did with the same inputs. If there is
+    /// none that could take over, it goes on.
     pub fn hand_over_flag(&self) -> Arc<AtomicBool> {
         self.hand_over.clone()
     }
@@ -182,14 +208,19 @@ impl<T: DomainTransport> Daemon<T> {
         let mut events = Events::with_capacity(256);
         let mut timeout = Some(Duration::ZERO);
         loop {
+            if self.hand_over.swap(false, Ordering::Relaxed) {
+                if self.hands_over()? {
+                    return Ok(());
+                }
+                // Who asked is told why not.
+                timeout = Some(Duration::ZERO);
+            }
             match self.poll.poll(&mut events, timeout) {
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 other => other.context("waiting failed")?,
             }
             if self.hand_over.load(Ordering::Relaxed) {
-                self.durable.compact()?;
-                info!("handing over to the next daemon");
-                return Ok(());
+                continue;
             }
             for event in &events {
                 match event.token() {
@@ -423,6 +454,7 @@ impl<T: DomainTransport> Daemon<T> {
                 self.throttle.blame(domid, now);
             }
             Todo::Log(line) => info!("{line}"),
+            Todo::Update(requester, program) => self.update(requester, program)?,
             Todo::Trace(on) => {
                 self.trace = on;
                 info!("log of connections {}", if on { "on" } else { "off" });

@@ -6,7 +6,7 @@ use super::{ConnId, QuotaKind, State};
 use std::fmt::Write as _;
 use xen_wire::xenstore::{Strings, XsError};
 
-const HELP: &str = "check\t\nlog\ton|off\nmemreport\t\nprint\t<string>\nquota\t[set <name> <val>|<domid>]\nhelp\t\n";
+const HELP: &str = "check\t\nlog\ton|off\nlive-update\t-f <file>|-s [-t <sec>] [-F]|-a\nmemreport\t\nprint\t<string>\nquota\t[set <name> <val>|<domid>]\nhelp\t\n";
 
 impl State {
     pub(super) fn control(&mut self, to: &Ticket, args: Strings<'_>, fx: &mut Effects) -> Result<(), XsError> {
@@ -31,6 +31,7 @@ impl State {
                 fx.list.push(Effect::Trace(false));
                 fx.ok(to);
             }
+            [b"live-update", rest @ ..] => self.live_update(to, rest, fx)?,
             [b"memreport", ..] => {
                 fx.list.push(Effect::Log(self.report()));
                 fx.ok(to);

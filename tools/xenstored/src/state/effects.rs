@@ -40,6 +40,14 @@ pub enum Effect {
     Log(String),
     /// Switch the log of requests on or off.
     Trace(bool),
+    /// Go over to another version of the daemon's program, then tell the state machine how it went
+    /// ([`super::State::updated`]). The requester's connection takes no further request until then.
+    Update {
+        /// Who asked.
+        requester: ConnId,
+        /// The program; `None`: what now stands in the present one's file.
+        program: Option<String>,
+    },
 }
 
 /// The effects of one step. Reused from step to step.

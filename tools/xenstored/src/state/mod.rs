@@ -9,6 +9,7 @@ mod nodes;
 mod quota;
 mod request;
 pub(crate) mod transaction;
+mod update;
 mod watches;
 
 pub use access::{Need, Rights, Subject};
@@ -17,6 +18,7 @@ pub use effects::{Effect, Effects, Ticket};
 pub use nodes::{DOMID_FIRST_RESERVED, NodeCounts, Reads};
 pub use quota::{QuotaKind, Quotas};
 pub use transaction::Transaction;
+pub use update::Update;
 pub use watches::Watch;
 
 use crate::tree::Tree;
@@ -61,11 +63,19 @@ pub struct Conn {
     pub(crate) transactions: BTreeMap<u32, Transaction>,
     pub(crate) last_transaction: u32,
     pub(crate) pending: Option<PendingRing>,
+    pub(crate) update: Option<Update>,
 }
 
 impl Conn {
     fn new(peer: Peer) -> Self {
-        Conn { peer, watches: BTreeMap::new(), transactions: BTreeMap::new(), last_transaction: 0, pending: None }
+        Conn {
+            peer,
+            watches: BTreeMap::new(),
+            transactions: BTreeMap::new(),
+            last_transaction: 0,
+            pending: None,
+            update: None,
+        }
     }
 }
 
@@ -140,15 +150,18 @@ impl State {
         if let Some(conn) = self.conns.get_mut(&id) {
             conn.transactions.clear();
             conn.pending = None;
+            conn.update = None;
             for (n, w) in std::mem::take(&mut conn.watches) {
                 self.watches.remove(&w.path, id, n);
             }
         }
     }
 
-    /// Whether a connection waits for a ring to be mapped, so that its next request must wait too.
+    /// Whether a connection waits for a ring to be mapped, or for another daemon, so that its next request must wait too.
     pub fn blocked(&self, id: ConnId) -> bool {
-        self.conns.get(&id).is_some_and(|c| c.pending.is_some())
+        self.conns
+            .get(&id)
+            .is_some_and(|c| c.pending.is_some() || c.update.as_ref().is_some_and(|update| update.begun.is_some()))
     }
 
     /// Whether a connection exists.

@@ -19,12 +19,14 @@ impl Supervised {
             .arg("--supervise")
             .arg("--run-dir")
             .arg(dir.path())
+            .arg("--pid-file")
+            .arg(dir.path().join("pid"))
             .args(args)
             .stderr(std::fs::File::create(dir.path().join("log")).unwrap())
             .spawn()
             .unwrap();
         let this = Supervised { supervisor, dir };
-        wait_for("the daemon's socket", || this.socket().exists().then_some(()));
+        wait_for("the daemon's socket", || this.dir.path().join("pid").exists().then_some(()));
         this
     }
 
@@ -40,11 +42,27 @@ impl Supervised {
         self.supervisor.id()
     }
 
+    /// The supervisor of now: a daemon that lost the first one starts another.
+    pub fn supervisor_now(&self) -> i32 {
+        wait_for("the pid file", || std::fs::read_to_string(self.dir.path().join("pid")).ok()?.trim().parse().ok())
+    }
+
     /// The daemon under the supervisor, if it runs at the moment.
     pub fn daemon_pid(&self) -> Option<i32> {
-        let pid = self.supervisor.id();
-        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-        children.split_whitespace().next().and_then(|c| c.parse().ok())
+        let own = self.dir.path().as_os_str().as_encoded_bytes();
+        std::fs::read_dir("/proc").unwrap().flatten().find_map(|process| {
+            let pid: i32 = process.file_name().to_str()?.parse().ok()?;
+            let line = std::fs::read(process.path().join("cmdline")).ok()?;
+            let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+            let is_daemon = words.contains(&&b"--kept"[..]) && words.contains(&own);
+            is_daemon.then_some(pid)
+        })
+    }
+
+    /// `kill -9` to the supervisor.
+    pub fn kill_supervisor(&self) {
+        let pid = rustix::process::Pid::from_raw(self.supervisor_now()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     }
 
     /// `kill -9` to the daemon; `false` if there was none to kill.
@@ -56,6 +74,10 @@ impl Supervised {
 
 impl Drop for Supervised {
     fn drop(&mut self) {
+        let now = std::fs::read_to_string(self.dir.path().join("pid")).ok().and_then(|pid| pid.trim().parse().ok());
+        if let Some(pid) = now.and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
         if let Some(pid) = rustix::process::Pid::from_raw(self.supervisor.id() as i32) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }

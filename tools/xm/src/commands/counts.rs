@@ -11,7 +11,7 @@ use xenctl::{Errno, GrantCount};
 use xenstore::{Access as _, Xenstore};
 
 /// Programs whose open files are counted: those that must not grow.
-const DAEMONS: &[&str] = &["xenstored", "xenconsoled"];
+const DAEMONS: &[&str] = &["xenstored", "oxenstored", "xenconsoled"];
 
 pub fn counts(args: &Args<'_>) -> Outcome {
     let mut host = host()?;
