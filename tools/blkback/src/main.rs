@@ -66,6 +66,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         let _ = rustix::process::setsid();
         return supervise::Supervised::this_program("--supervise")?.run();
     }
+    supervise::follow("", "--supervise")?;
     let (stop, writer) = UnixStream::pair().context("cannot make a socket pair")?;
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::low_level::pipe::register(signal, writer.try_clone()?).context("cannot catch signals")?;

@@ -1,7 +1,11 @@
 //! Starts a program and starts it again when it dies, until it ends with success or the supervisor is told to stop.
 //!
 //! For daemons that keep nothing which a new one could not find out (xenstored has a supervisor of its own, which
-//! keeps its descriptors, and takes [`next_pause`] from here).
+//! keeps its descriptors, and takes [`next_pause`] from here). A supervisor that dies is replaced by whom it supervised ([`follow`]).
+
+mod follow;
+
+pub use follow::follow;
 
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
@@ -54,6 +58,7 @@ impl Supervised {
             let since = Instant::now();
             let mut child = Command::new(&self.program)
                 .args(&self.args)
+                .env(follow::SUPERVISOR, std::process::id().to_string())
                 .stdin(Stdio::null())
                 .spawn()
                 .with_context(|| format!("cannot start {}", self.program.display()))?;

@@ -28,6 +28,12 @@ struct Args {
     /// Print the metrics once, in Prometheus' text format (as node_exporter's textfile collector reads it), and end.
     #[arg(long, conflicts_with = "listen")]
     once: bool,
+    /// Start it below a process that starts it again when it dies.
+    #[arg(long)]
+    supervise: bool,
+    /// There is such a process.
+    #[arg(long, hide = true)]
+    supervised: bool,
     /// Print the manual page.
     #[arg(long, hide = true)]
     man: bool,
@@ -67,6 +73,16 @@ fn run(args: &Args) -> Result<(), Failure> {
         let mut page = Vec::new();
         clap_mangen::Man::new(Args::command()).render(&mut page).map_err(failed)?;
         return print(&page);
+    }
+    if args.supervise {
+        let daemon = supervise::Supervised::this_program("--supervise").map(|mut daemon| {
+            daemon.args.push("--supervised".into());
+            daemon
+        });
+        return daemon.and_then(|daemon| daemon.run()).map_err(|error| failed(format!("{error:#}")));
+    }
+    if args.supervised {
+        supervise::follow("--supervised", "--supervise").map_err(|error| failed(format!("{error:#}")))?;
     }
     let xen = Host::open_hypervisor().map_err(|error| Failure(error.kind(), error.to_string()))?;
     // What may not be asked is told at once, and not in each scrape.

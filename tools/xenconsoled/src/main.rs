@@ -60,6 +60,9 @@ fn run(args: &Args) -> anyhow::Result<()> {
         daemon.args.push("--supervised".into());
         return daemon.run();
     }
+    if args.supervised {
+        supervise::follow("--supervised", "--supervise")?;
+    }
     let logs = |what: &str| args.log == what || args.log == "all";
     let mut daemon = daemon::Daemon::new(daemon::Config {
         log_dir: args.log_dir.clone(),

@@ -71,6 +71,8 @@ fi
 
 /// Words for scripts of tests.
 const WORDS: &str = include_str!("../test/scripts/words.sh");
+/// And for those that look after guests at work.
+const LOAD: &str = include_str!("../test/scripts/load.sh");
 
 /// The files of `/guests` for `kernel`: `(path in dom0, file)`. With `bench` also an unpacked kernel, and the ramdisk of a
 /// guest that measures.
@@ -89,7 +91,7 @@ pub fn files(paths: &Paths, kernel: &Kernel, bench: bool) -> Result<Vec<(String,
     }
     let dir = paths.target.join("guests");
     fs::create_dir_all(&dir)?;
-    for (name, content) in CONFIGS.iter().chain([&("prepare", PREPARE), &("words.sh", WORDS)]) {
+    for (name, content) in CONFIGS.iter().chain([&("prepare", PREPARE), &("words.sh", WORDS), &("load.sh", LOAD)]) {
         let file = dir.join(name);
         fs::write(&file, content)?;
         files.push((format!("guests/{name}"), file));

@@ -19,6 +19,15 @@ const SURVIVE: Expect = Expect::Output(&[
     "all well",
 ]);
 
+const DAEMONS: Expect = Expect::Output(&[
+    "two guests are up",
+    "stored was killed",
+    "blkback-keeper was killed",
+    "who attends to the guests does so",
+    "nothing is left of the guests",
+    "all well",
+]);
+
 /// A boot like the others here.
 const TOOLS: Boot = Boot { cpus: 2, tools: Some("ferroxen"), guests: true, full: true, ..PLAIN };
 
@@ -38,6 +47,35 @@ pub const BOOTS: &[Boot] = &[
         exec: survive!("50", "2"),
         expect: SURVIVE,
         timeout: 3600,
+        ..TOOLS
+    },
+    Boot {
+        name: "guests_notice_nothing_of_every_daemon_killed_fifty_times",
+        nic: Some("e1000"),
+        exec: concat!("KILLS=50 SEED=7\n", include_str!("scripts/daemons.sh")),
+        expect: DAEMONS,
+        timeout: 3600,
+        ..TOOLS
+    },
+    Boot {
+        name: "guests_notice_nothing_of_every_daemon_killed_five_times",
+        nic: Some("e1000"),
+        exec: concat!("KILLS=5 SEED=3\n", include_str!("scripts/daemons.sh")),
+        expect: DAEMONS,
+        timeout: 1200,
+        ..TOOLS
+    },
+    Boot {
+        name: "guests_notice_nothing_of_xenstored_that_is_updated",
+        nic: Some("e1000"),
+        exec: concat!("UPDATES=10\n", include_str!("scripts/update.sh")),
+        expect: Expect::Output(&[
+            "xenstored was updated",
+            "what cannot take over does not",
+            "nothing is left of the guests",
+            "all well",
+        ]),
+        timeout: 1200,
         ..TOOLS
     },
     Boot {

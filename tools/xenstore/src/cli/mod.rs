@@ -1,6 +1,7 @@
 //! Command line, exit codes, output.
 
 mod list;
+mod update;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use std::ffi::OsString;
@@ -117,10 +118,11 @@ enum Command {
         #[arg(required = true)]
         paths: Vec<String>,
     },
-    /// Talk to the daemon: `control help` shows its commands.
+    /// Talk to the daemon: `control help` shows its commands. `control live-update [-t SECONDS] [-F] FILE` goes over to another
+    /// xenstored.
     Control {
         /// The command and its parameters.
-        #[arg(required = true)]
+        #[arg(required = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
 }
@@ -133,6 +135,8 @@ enum Failure {
     Io(std::io::Error),
     /// The user's mistake.
     Usage(String),
+    /// The daemon says why not.
+    Refused(String),
     /// A node is not there; nothing to say.
     Missing,
 }
@@ -183,6 +187,7 @@ fn report(failure: Failure) -> ExitCode {
     let (code, text) = match failure {
         Failure::Missing => return ExitCode::from(3),
         Failure::Usage(text) => (2, text),
+        Failure::Refused(text) => (1, text),
         // The reader of a pipe went away: that is how `| head` ends.
         Failure::Io(e) if e.kind() == std::io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
         Failure::Io(e) => (1, e.to_string()),
@@ -250,6 +255,12 @@ fn run(args: Args) -> Done {
         Command::Watch { n, timeout, depth, paths } => watch(&mut xs, &mut out, n, timeout, depth, &paths)?,
         Command::Control { args } => {
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            if let [command, options @ .., program] = args.as_slice()
+                && *command == "live-update"
+                && !matches!(options.first().unwrap_or(program), &"-f" | &"-s" | &"-a")
+            {
+                return update::update(&mut xs, options, program);
+            }
             let reply = xs.control(&args)?;
             writeln!(out, "{}", reply.trim_end_matches('\n'))?;
         }

@@ -34,6 +34,8 @@ pub fn attend(args: &Args<'_>) -> Outcome {
     let word = args.one("uuid");
     let domain = uuid::parse(word).ok_or_else(|| Failure::usage(format!("{word}: a domain's UUID is expected")))?;
     if args.flag("supervised") {
+        let followed = supervise::follow("--supervised", "");
+        followed.map_err(|error| Failure::failed(format!("domain {word}: {error:#}")))?;
         return work(&domain);
     }
     // Without a session of its own it would end with the terminal.

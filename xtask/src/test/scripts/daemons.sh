@@ -1,0 +1,69 @@
+# Every daemon of ours, and whoever starts it again, is killed KILLS times: in random order (SEED), at random moments, below two
+# Debian guests at work, one with a disk behind blkback. The guests notice nothing, nothing is left.
+. /guests/words.sh
+. /guests/load.sh
+ok sh /guests/prepare
+ok hello
+surroundings
+ok blkimg create /tmp/q.qcow2 8
+xen-exporter --supervise --listen 127.0.0.1:10603 2>/var/log/xen/exporter.log &
+note
+two_guests "'/tmp/disk2.img,raw,xvda,w', 'format=qcow2, vdev=xvdb, access=rw, target=/tmp/q.qcow2'"
+ok g two 'mke2fs -F /dev/xvdb >/dev/null 2>&1; umount /mnt; mount /dev/xvdb /mnt'
+xm list >/tmp/first
+
+# The processes of a kind: the daemon, or who starts it again.
+pids() {
+	case $1 in
+	stored | consoled | attend | exporter | blkback) ps | awk -v kind=$1 '
+		/awk/ {next}
+		kind == "stored" && /xenstored.*--kept/ || kind == "consoled" && /xenconsoled.*--supervised/ || kind == "attend" && /xm attend.*--supervised/ ||
+		kind == "exporter" && /xen-exporter.*--supervised/ || kind == "blkback" && /blkback [0-9]/ && !/--supervise/ {print $1}' ;;
+	stored-keeper) ps | awk '/xenstored .*--(supervise|adopt)/ && !/awk/ {print $1}' ;;
+	consoled-keeper) ps | awk '/xenconsoled .*--supervise( |$)/ && !/awk/ {print $1}' ;;
+	attend-keeper) ps | awk '/xm attend/ && !/--supervised/ && !/awk/ {print $1}' ;;
+	exporter-keeper) ps | awk '/xen-exporter.*--supervise( |$)/ && !/awk/ {print $1}' ;;
+	blkback-keeper) ps | awk '/blkback [0-9].*--supervise( |$)/ && !/awk/ {print $1}' ;;
+	esac
+}
+kinds="stored stored-keeper consoled consoled-keeper attend attend-keeper exporter exporter-keeper blkback blkback-keeper"
+# All are there, and none of them is the dead one. Who was just started serves.
+whole() {
+	for kind in $kinds; do
+		now=$(pids $kind | wc -l)
+		case $kind in attend*) [ $now = 2 ] ;; *) [ $now = 1 ] ;; esac || return 1
+	done
+	[ ! -d /proc/$dead ] && [ "$(cat /run/xenstored.pid)" = "$(pids stored-keeper)" ] && [ "$(cat /run/xenconsoled.pid)" = "$(pids consoled-keeper)" ] && store_answers
+}
+dead=0; ok until_ok 100 whole
+seed=$SEED; random() { seed=$(((seed * 1103515245 + 12345) % 2147483648)); drawn=$((seed / 7 % $1)); }
+
+before=$(links)
+io_start disk; io_start two; pings; load_start
+sleep 1
+total=0; wanted=$((KILLS * $(echo $kinds | wc -w)))
+for kind in $kinds; do echo 0 >/tmp/kills.$kind; done
+while [ $total -lt $wanted ]; do
+	random 10; kind=$(echo $kinds | cut -d' ' -f$((drawn + 1)))
+	count=$(cat /tmp/kills.$kind); [ $count -lt $KILLS ] || continue
+	random 250000; usleep $drawn
+	dead=$(pids $kind | head -n 1); kill -9 $dead || ok false "$kind is not there"
+	until_ok 200 whole || { ok false "after a kill of $kind ($dead):"; for k in $kinds; do echo "$k:" $(pids $k); done; break; }
+	echo $((count + 1)) >/tmp/kills.$kind; total=$((total + 1))
+	[ $((total % 25)) = 0 ] || continue
+	console() { [ "$(g disk "echo line $total")" = "line $total" ]; }; ok until_ok 30 console
+	ok xm list >/tmp/list; [ "$(awk '{print $1, $2, $4}' /tmp/list)" = "$(awk '{print $1, $2, $4}' /tmp/first)" ] || ok false "$(cat /tmp/list)"
+	scraped() { printf 'GET /metrics HTTP/1.0\r\n\r\n' | nc 127.0.0.1 10603 | grep -q '^xen_domains 3'; }; ok until_ok 50 scraped
+done
+for kind in $kinds; do echo "$kind was killed $(cat /tmp/kills.$kind) times"; done
+load_end; io_end disk; io_end two; pings_end
+[ "$before" = "$(links)" ] || ok false "a link went down: $before, then $(links)"
+! g two dmesg | grep -i 'i/o error' || ok false "errors in the guest"
+ok xm block-attach disk /tmp/disk2.img,raw,xvdb,r; ok xm block-detach disk xvdb
+ok xm reboot disk; again() { [ $(grep -c 'disk: up' $(log disk)) -ge 2 ]; }; ok until_ok 2400 again
+echo who attends to the guests does so
+ok xm shutdown disk; ok xm shutdown two; ok gone disk; ok gone two
+leave_surroundings
+ok nothing_left "the guests"
+kill $(pids exporter-keeper)
+finish
