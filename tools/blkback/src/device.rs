@@ -24,6 +24,8 @@ use xenstore::{Access, DEFAULT_SOCKET, Xenstore};
 const TURNS: usize = 64;
 /// How often a store that went away is looked for.
 const STORE_AGAIN: Duration = Duration::from_millis(100);
+/// How often requests that found no room are tried again.
+const ROOM_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a guest grants to us, through the kernel.
 struct Foreign {
@@ -61,6 +63,8 @@ pub struct Device {
     served: Option<Served>,
     /// The guest's ring makes no sense: it is left alone until the guest begins anew.
     broken: bool,
+    /// Requests wait for room where the image is.
+    full: bool,
 }
 
 /// A node as text; what is not text is like what is not there.
@@ -134,6 +138,7 @@ impl Device {
             rules,
             served: None,
             broken: false,
+            full: false,
         }))
     }
 
@@ -155,6 +160,8 @@ impl Device {
                 (false, None) => Some(STORE_AGAIN),
                 (false, Some(_)) => untold,
             };
+            let timeout =
+                if self.full { Some(timeout.map_or(ROOM_AGAIN, |time| time.min(ROOM_AGAIN))) } else { timeout };
             let stopped = self.wait(stop, timeout)?;
             if stopped {
                 // What was answered is on the disk; the ring is left for whoever comes next.
@@ -233,6 +240,15 @@ impl Device {
                     if turn.notify {
                         // A guest that is gone is found out by the store.
                         let _ = self.events.notify(served.port);
+                    }
+                    if turn.full != self.full {
+                        self.full = turn.full;
+                        let what = if turn.full {
+                            "no room for its image to grow: requests wait"
+                        } else {
+                            "there is room again"
+                        };
+                        warn!("domain {}, {}: {what}", self.domid, self.image.path().display());
                     }
                     if !turn.more {
                         return false;
@@ -382,6 +398,7 @@ impl Device {
 
     /// Unmaps everything of the guest's.
     fn let_go(&mut self) {
+        self.full = false;
         if let Some(served) = self.served.take() {
             self.counts = served.queue.counts;
             served.queue.end();

@@ -81,6 +81,11 @@ impl Image {
         Ok(Image { access, read_only, granularity, format, path: path.to_owned(), file: locked })
     }
 
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Where the whole clusters of a range are in a qcow2 image's file: place in the disk, place in the file, length. Only what
     /// is this image's alone: not its backing image's, and not a snapshot's, too. (A raw image gives space back itself.)
     fn behind(&self, at: u64, len: u64) -> Vec<(u64, u64, u64)> {

@@ -42,6 +42,8 @@ pub struct Turn {
     pub notify: bool,
     /// More requests wait.
     pub more: bool,
+    /// They wait for room where the image is.
+    pub full: bool,
 }
 
 impl<M: RingMemory, G: Grants> Queue<M, G> {
@@ -63,12 +65,24 @@ impl<M: RingMemory, G: Grants> Queue<M, G> {
     pub fn turn(&mut self, disk: &mut impl Disk) -> Result<Turn, Broken> {
         let requests = self.ring.take(BATCH)?;
         if requests.is_empty() {
-            return Ok(Turn { notify: false, more: self.ring.ask()? });
+            return Ok(Turn { notify: false, more: self.ring.ask()?, full: false });
         }
-        let mut responses: Vec<Response> = requests.iter().map(|request| self.answer(disk, request)).collect();
+        let counted = self.counts;
+        // In order: what comes behind a request that has to wait waits, too.
+        let mut responses: Vec<Response> = requests.iter().map_while(|request| self.answer(disk, request)).collect();
+        let full = Turn { full: true, ..Turn::default() };
+        if responses.is_empty() {
+            return Ok(full);
+        }
         // Whoever is told that something is written can rely on it, whatever becomes of this process.
         let changed = responses.iter().any(|response| response.operation != BLKIF_OP_READ);
-        if changed && !self.rules.read_only && disk.settle().is_err() {
+        let settled = if changed && !self.rules.read_only { disk.settle() } else { Ok(()) };
+        if let Err(error) = settled {
+            if is_full(&error) {
+                // Nothing was answered: all of it is done again.
+                self.counts = counted;
+                return Ok(full);
+            }
             for response in responses.iter_mut().filter(|response| response.operation != BLKIF_OP_READ) {
                 response.status = response.status.min(Refused::Failed.status());
             }
@@ -78,17 +92,22 @@ impl<M: RingMemory, G: Grants> Queue<M, G> {
             tracing::warn!("the answers cannot be noted: {error}");
         }
         let notify = self.ring.answer(&responses);
-        Ok(Turn { notify, more: self.ring.ask()? })
+        let full = responses.len() < requests.len();
+        Ok(Turn { notify, more: self.ring.ask()? && !full, full })
     }
 
-    fn answer(&mut self, disk: &mut impl Disk, request: &Request) -> Response {
+    /// `None`: it has to wait.
+    fn answer(&mut self, disk: &mut impl Disk, request: &Request) -> Option<Response> {
         let done = self.perform(disk, request);
+        if done == Err(Refused::Full) {
+            return None;
+        }
         self.count(request, done.is_ok());
         if let Err(refused) = done {
             tracing::debug!("request {:#x}, operation {}: {refused}", request.id, request.operation);
         }
         let status = done.map_or_else(Refused::status, |()| BLKIF_RSP_OKAY);
-        Response { id: request.id, operation: request.operation, status }
+        Some(Response { id: request.id, operation: request.operation, status })
     }
 
     /// Bytes are those that reached the guest or the disk: what was read into the buffer, or written from it.
@@ -198,7 +217,15 @@ fn sync(disk: &mut impl Disk) -> Result<(), Refused> {
     disk.sync().map_err(|error| failed("flush", &error))
 }
 
+/// Whether the image cannot grow for want of room, which may come back.
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
+
 fn failed(what: &str, error: &std::io::Error) -> Refused {
+    if is_full(error) {
+        return Refused::Full;
+    }
     tracing::warn!("the image: {what}: {error}");
     Refused::Failed
 }

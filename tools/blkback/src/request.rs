@@ -34,6 +34,9 @@ pub enum Refused {
     /// The image failed.
     #[error("the image failed")]
     Failed,
+    /// There is no room for the image to grow: the request waits.
+    #[error("no room")]
+    Full,
 }
 
 impl Refused {

@@ -106,6 +106,10 @@ pub struct Plate {
     pub steps: Rc<RefCell<String>>,
     pub fails: Rc<Cell<bool>>,
     pub settle_fails: Rc<Cell<bool>>,
+    /// There is room below this byte only.
+    pub room: Rc<Cell<Option<u64>>>,
+    /// There is none for what settles.
+    pub settle_full: Rc<Cell<bool>>,
 }
 
 impl Plate {
@@ -128,6 +132,9 @@ impl Disk for Plate {
         if self.fails.get() { Err(io::Error::other("it fails")) } else { Ok(()) }
     }
     fn write(&mut self, at: u64, from: &[u8]) -> io::Result<()> {
+        if self.room.get().is_some_and(|room| at >= room) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let at = usize::try_from(at).unwrap();
         self.bytes.borrow_mut()[at..at + from.len()].copy_from_slice(from);
         self.step('w')
@@ -138,6 +145,9 @@ impl Disk for Plate {
         self.step('d')
     }
     fn settle(&mut self) -> io::Result<()> {
+        if self.settle_full.get() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.step('s')?;
         if self.settle_fails.get() { Err(io::Error::other("it fails")) } else { Ok(()) }
     }

@@ -1,6 +1,7 @@
 //! CPU pools: the hypervisor has them by number, xenstore gives them names.
 
 use crate::device::RmIfThere as _;
+use crate::work::Work;
 use crate::{Error, Host, Result};
 use xenctl::{CpuSet, Hypercalls, Pool};
 use xenstore::Access as _;
@@ -87,6 +88,14 @@ impl<H: Hypercalls> Host<H> {
     /// # Errors
     /// The name is taken; a CPU is in another pool; the hypervisor's, the store's.
     pub fn create_pool(&mut self, new: &NewPool) -> Result<NamedPool> {
+        let before = self.xen.pools(self.cpu_count()?)?.iter().map(|pool| pool.id).collect();
+        let note = self.begin_pools(&Work::NewPool { before })?;
+        let made = self.make_pool(new);
+        note.done();
+        made
+    }
+
+    fn make_pool(&mut self, new: &NewPool) -> Result<NamedPool> {
         self.pool_name_is_free(&new.name)?;
         let count = self.cpu_count()?;
         let free = self.xen.free_cpus(count)?;
@@ -143,7 +152,42 @@ impl<H: Hypercalls> Host<H> {
             let what = format!("CPU pool {name}: {domains} domains are in it; move them first (`xm cpupool-migrate`)");
             return Err(Error::Failed(what));
         }
-        self.take_pool_away(id, &pool.pool.cpus)
+        let uuid = self.pool_uuid(id)?;
+        let note = self.begin_pools(&Work::OldPool { id, uuid })?;
+        let gone = self.take_pool_away(id, &pool.pool.cpus);
+        note.done();
+        gone
+    }
+
+    fn pool_uuid(&mut self, id: u32) -> Result<Option<String>> {
+        let uuid = self.xs.read_if_there(&format!("{}/uuid", home(id)))?;
+        Ok(uuid.map(|uuid| String::from_utf8_lossy(&uuid).into_owned()))
+    }
+
+    /// A pool that a killed command made and did not name goes, unless somebody uses it.
+    pub(crate) fn finish_new_pool(&mut self, before: &[u32]) -> Result<Option<u32>> {
+        let mut gone = None;
+        for pool in self.xen.pools(self.cpu_count()?)? {
+            let named = self.xs.read_if_there(&format!("{}/name", home(pool.id)))?.is_some();
+            if !before.contains(&pool.id) && !named && pool.domains == 0 {
+                self.take_pool_away(pool.id, &pool.cpus)?;
+                gone = Some(pool.id);
+            }
+        }
+        Ok(gone)
+    }
+
+    /// The rest of a pool that a killed command was removing goes, unless the number is another's by now or somebody uses it.
+    pub(crate) fn finish_old_pool(&mut self, id: u32, uuid: Option<&str>) -> Result<Option<u32>> {
+        if self.pool_uuid(id)?.as_deref() != uuid {
+            return Ok(None);
+        }
+        match self.xen.pools(self.cpu_count()?)?.into_iter().find(|pool| pool.id == id) {
+            Some(pool) if pool.domains > 0 => return Ok(None),
+            Some(pool) => self.take_pool_away(id, &pool.cpus)?,
+            None => self.xs.rm_if_there(&home(id))?,
+        }
+        Ok(Some(id))
     }
 
     /// Gives a pool another name.

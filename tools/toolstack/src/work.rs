@@ -19,6 +19,9 @@ const DEVICE_LOOKS: u32 = 1500;
 const LOOKS: u32 = 20;
 const LOOK: Duration = Duration::from_millis(20);
 
+/// The note of work on CPU pools; one at a time.
+const POOLS: &str = "pools";
+
 /// What somebody is at.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Work {
@@ -38,6 +41,18 @@ pub(crate) enum Work {
         number: u32,
         /// The loop device that is being put over a file.
         looped: Option<(PathBuf, PathBuf)>,
+    },
+    /// A CPU pool that is being made: if it is left without a name, it goes.
+    NewPool {
+        /// The pools that were there before.
+        before: Vec<u32>,
+    },
+    /// A CPU pool that goes.
+    OldPool {
+        /// Its number.
+        id: u32,
+        /// Its UUID in the store: the number may be another pool's by now.
+        uuid: Option<String>,
     },
     /// A core file that is being written: if it is left, it goes, and the domain goes on.
     Dump {
@@ -131,6 +146,8 @@ pub enum Recovered {
     Unplugged(u16, String),
     /// A domain goes on, and the core file for which it was paused is gone.
     GoesOn(u16),
+    /// A CPU pool that was being made or removed is gone.
+    NoPool(u32),
     /// It could not be finished.
     Failed([u8; 16], String),
 }
@@ -148,8 +165,14 @@ impl<H: Hypercalls> Host<H> {
         let dir = &self.work_dir;
         let note = Note::begin(dir, name, work, looks);
         note.map_err(Error::io(format!("cannot write to {}", dir.display())))?.ok_or_else(|| {
-            Error::Failed(format!("domain {name}: another command is at work on it; wait until it has ended"))
+            let whose = if name == POOLS { "CPU pools".to_owned() } else { format!("domain {name}") };
+            Error::Failed(format!("{whose}: another command is at work there; wait until it has ended"))
         })
+    }
+
+    /// The note of work on CPU pools.
+    pub(crate) fn begin_pools(&self, work: &Work) -> Result<Note> {
+        self.begin_named(POOLS, work, LOOKS)
     }
 
     /// Notes how far it came.
@@ -249,7 +272,10 @@ impl<H: Hypercalls> Host<H> {
         for entry in entries.flatten() {
             let name = entry.file_name();
             // What is after the dot keeps works on one domain apart.
-            let domain = name.to_str().and_then(|name| uuid::parse(name.split('.').next()?));
+            let domain = match name.to_str() {
+                Some(POOLS) => Some([0; 16]),
+                name => name.and_then(|name| uuid::parse(name.split('.').next()?)),
+            };
             let Some(domain) = domain else { continue };
             // One that is gone was finished by its owner.
             let Ok(Some(note)) = Note::lock(entry.path(), File::options().read(true).write(true)) else { continue };
@@ -326,6 +352,8 @@ impl<H: Hypercalls> Host<H> {
                 }
                 _ => None,
             },
+            Work::NewPool { before } => self.finish_new_pool(&before)?.map(Recovered::NoPool),
+            Work::OldPool { id, uuid } => self.finish_old_pool(id, uuid.as_deref())?.map(Recovered::NoPool),
             Work::Attach { kind, number, looped } => self.finish_attach(found, &kind, number, looped)?,
             Work::Dump { partial, paused } => {
                 if let Some(partial) = partial {

@@ -104,6 +104,42 @@ fn rw(op: u8, sector: u64, segments: &[Vec<u8>]) -> Vec<u8> {
     slot(Layout::X86_64, op, segments.len() as u8, 9, sector, &segments.concat())
 }
 
+/// A full disk below the image: what is before the request that finds no room is answered, the rest waits and loses nothing.
+#[test]
+fn requests_that_find_no_room_wait_for_it() {
+    let mut world = World::new(Layout::X86_64, false, RULES);
+    for (n, byte) in [(1, 7), (2, 8)] {
+        world.memory.page(n).write(0, &[byte; 4096]);
+    }
+    let mut queue = world.queue(false);
+    let mut plate = world.plate.clone();
+    plate.room.set(Some(32 * 512));
+    world.put(&rw(BLKIF_OP_WRITE, 0, &[segment(1, 0, 7)]));
+    world.put(&rw(BLKIF_OP_WRITE, 40, &[segment(2, 0, 7)]));
+    world.put(&rw(BLKIF_OP_READ, 40, &[segment(3, 0, 7)]));
+    let waits = |turn: Turn| turn.full && !turn.more;
+    assert!(waits(queue.turn(&mut plate).unwrap()));
+    assert_eq!(world.answers().len(), 1);
+    assert!(waits(queue.turn(&mut plate).unwrap()));
+    assert_eq!(world.answers().len(), 0);
+    // A backend that dies meanwhile is no difference.
+    drop(queue);
+    let mut queue = world.queue(true);
+    assert!(waits(queue.turn(&mut plate).unwrap()));
+    plate.room.set(None);
+    plate.settle_full.set(true);
+    assert!(waits(queue.turn(&mut plate).unwrap()));
+    assert_eq!((world.answers().len(), queue.counts.write_requests), (0, 0));
+    plate.settle_full.set(false);
+    let turn = queue.turn(&mut plate).unwrap();
+    assert!(!turn.full && !turn.more);
+    assert_eq!(world.answers().iter().map(|answer| answer.2).collect::<Vec<_>>(), [0, 0]);
+    assert_eq!((queue.counts.write_requests, queue.counts.read_requests), (1, 1));
+    let mut read = [0; 4096];
+    world.memory.page(3).read(0, &mut read);
+    assert_eq!((read, plate.bytes.borrow()[0]), ([8; 4096], 7));
+}
+
 #[test]
 fn requests_are_counted_by_what_they_do() {
     let mut world = World::new(Layout::X86_64, false, RULES);
@@ -293,7 +329,7 @@ fn model(world: &World, requests: &[Vec<u8>]) -> Vec<(u64, u8, i16)> {
     let mut queue = apart.queue(false);
     let mut plate = apart.plate.clone();
     let decoded = requests.iter().map(|bytes| Request::decode(world.layout, &bytes[..world.layout.slot()]));
-    let answers = decoded.map(|request| queue.answer(&mut plate, &request));
+    let answers = decoded.map(|request| queue.answer(&mut plate, &request).unwrap());
     let answers = answers.map(|answer| (answer.id, answer.operation, answer.status)).collect();
     world.plate.bytes.borrow_mut().clone_from(&apart.plate.bytes.borrow());
     answers
@@ -323,7 +359,7 @@ proptest! {
         // Everything that `turn` does before it puts the answers into the ring, or a part of it.
         let taken = dying.ring.take(BATCH).unwrap();
         if point > 0 {
-            let answers: Vec<Response> = taken.iter().map(|request| dying.answer(&mut plate, request)).collect();
+            let answers: Vec<Response> = taken.iter().filter_map(|request| dying.answer(&mut plate, request)).collect();
             if point > 1 {
                 dying.redo.note(dying.ring.done(), &answers).unwrap();
             }

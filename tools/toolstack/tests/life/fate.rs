@@ -1,12 +1,14 @@
 //! A process that meets an error at one step, or is killed there. Steps are its hypercalls and its requests to the store.
 
+use crate::pools::{Buffers, Pools};
 use ferroxen_sim::control::{Control, SimBuffer, SimMap};
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use xen_abi::Errno;
-use xen_abi::xen::__HYPERVISOR_domctl;
+use xen_abi::xen::{__HYPERVISOR_domctl, __HYPERVISOR_sysctl};
+use xen_call::Buffer;
 use xenctl::Hypercalls;
 
 /// What happens at the step.
@@ -67,6 +69,28 @@ pub struct Tool {
     pub fate: Arc<Fate>,
     /// Rung when a domain may have ended.
     pub bell: UnixStream,
+    /// CPU pools, where there are several.
+    pub pools: Option<Arc<Pools>>,
+    /// This process' memory for hypercalls.
+    pub buffers: Buffers,
+}
+
+/// Memory that the pools find.
+pub struct Held(Arc<SimBuffer>);
+
+impl Buffer for Held {
+    fn addr(&self) -> u64 {
+        self.0.addr()
+    }
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+    fn read(&self, offset: usize, into: &mut [u8]) {
+        self.0.read(offset, into);
+    }
+    fn write(&self, offset: usize, from: &[u8]) {
+        self.0.write(offset, from);
+    }
 }
 
 impl Tool {
@@ -81,14 +105,21 @@ impl Tool {
 }
 
 impl Hypercalls for Tool {
-    type Buffer = SimBuffer;
+    type Buffer = Held;
     type Map = SimMap;
 
-    fn buffer(&self, len: usize) -> Result<SimBuffer, Errno> {
-        self.control.buffer(len)
+    fn buffer(&self, len: usize) -> Result<Held, Errno> {
+        let buffer = Arc::new(self.control.buffer(len)?);
+        self.buffers.lock().unwrap().insert(buffer.addr(), Arc::downgrade(&buffer));
+        Ok(Held(buffer))
     }
     fn call(&self, number: u32, args: [u64; 5]) -> Result<u64, Errno> {
         self.step()?;
+        if number == __HYPERVISOR_sysctl
+            && let Some(answer) = self.pools.as_ref().and_then(|pools| pools.sysctl(&self.buffers, args[0]))
+        {
+            return answer;
+        }
         let result = self.control.call(number, args);
         if number == __HYPERVISOR_domctl {
             (&self.bell).write_all(&[0]).unwrap();

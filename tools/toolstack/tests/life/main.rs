@@ -8,6 +8,7 @@ mod fate;
 #[path = "../../../../loader/tests/common/mod.rs"]
 mod kernels;
 mod plug;
+mod pools;
 mod store;
 
 use fate::{Blow, Fate, Killed, Tool};
@@ -41,6 +42,8 @@ struct Machine {
     bell: UnixStream,
     dir: tempfile::TempDir,
     dom0: plug::Dom0,
+    /// Only where there are several.
+    pools: Option<Arc<pools::Pools>>,
 }
 
 const OPTIONS: Options = Options { paused: false, no_cache: true };
@@ -53,7 +56,7 @@ impl Machine {
         std::fs::write(dir.path().join("kernel"), kernel()).unwrap();
         let bell = store::start(dir.path(), &control);
         let dom0 = plug::Dom0::start(dir.path());
-        let machine = Machine { control, bell, dir, dom0 };
+        let machine = Machine { control, bell, dir, dom0, pools: None };
         well(&machine, |host| host.introduce_control_domain().unwrap());
         // What the first one leaves is for all: the folder of backends.
         let first = well(&machine, |host| create(host, &machine.config()).unwrap().info.domid);
@@ -64,7 +67,13 @@ impl Machine {
     /// What a command has.
     fn tool(&self, fate: &Arc<Fate>) -> Host<Tool> {
         let socket = store::door(self.dir.path(), fate);
-        let tool = Tool { control: self.control.clone(), fate: fate.clone(), bell: self.bell.try_clone().unwrap() };
+        let tool = Tool {
+            control: self.control.clone(),
+            fate: fate.clone(),
+            bell: self.bell.try_clone().unwrap(),
+            pools: self.pools.clone(),
+            buffers: pools::Buffers::default(),
+        };
         let mut host = Host::over(Xen::new(tool).unwrap(), Xenstore::open_socket(&socket).unwrap());
         host.run_dir = self.dir.path().join("domains");
         host.work_dir = self.dir.path().join("work");
@@ -86,6 +95,7 @@ impl Machine {
     fn picture(&self) -> Vec<String> {
         let mut lines = self.control.in_use();
         lines.extend(self.dom0.plugged());
+        lines.extend(self.pools.iter().flat_map(|pools| pools.lines()));
         let mut xs = Xenstore::open_socket(&self.dir.path().join("socket")).unwrap();
         let mut left = vec![String::new()];
         while let Some(node) = left.pop() {

@@ -48,6 +48,10 @@ pub(crate) fn recover(host: &mut Host) -> toolstack::Result<()> {
             Recovered::GoesOn(domid) => {
                 say!("domain {domid}: a killed command had paused it for a core file; it goes on");
             }
+            Recovered::NoPool(id) => say!("CPU pool {id}: what a killed command left of it was taken away"),
+            Recovered::Failed(uuid, why) if uuid == [0; 16] => {
+                say!("warning: CPU pools: a killed command left its work unfinished: {why}");
+            }
             Recovered::Failed(uuid, why) => {
                 say!("warning: domain {}: a killed command left it unfinished: {why}", uuid::format(&uuid));
             }
