@@ -54,7 +54,7 @@ pub const BOOTS: &[Boot] = &[
         nic: Some("e1000"),
         exec: concat!("KILLS=50 SEED=7\n", include_str!("scripts/daemons.sh")),
         expect: DAEMONS,
-        timeout: 3600,
+        timeout: 5400,
         ..TOOLS
     },
     Boot {
@@ -104,6 +104,19 @@ pub const BOOTS: &[Boot] = &[
             "domains come and go after a full /run",
             "the clock jumped",
             "nothing is left of the guest",
+            "all well",
+        ]),
+        timeout: 1800,
+        ..TOOLS
+    },
+    Boot {
+        name: "a_guests_disk_waits_for_room_below_its_image",
+        exec: include_str!("scripts/room.sh"),
+        expect: Expect::Output(&[
+            "qcow2: writes wait for room",
+            "raw: writes wait for room",
+            "a guest that waits can be destroyed",
+            "nothing is left of the guests",
             "all well",
         ]),
         timeout: 1800,

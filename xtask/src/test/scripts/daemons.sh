@@ -12,28 +12,25 @@ two_guests "'/tmp/disk2.img,raw,xvda,w', 'format=qcow2, vdev=xvdb, access=rw, ta
 ok g two 'mke2fs -F /dev/xvdb >/dev/null 2>&1; umount /mnt; mount /dev/xvdb /mnt'
 xm list >/tmp/first
 
-# The processes of a kind: the daemon, or who starts it again.
-pids() {
-	case $1 in
-	stored | consoled | attend | exporter | blkback) ps | awk -v kind=$1 '
+# Everybody, a line each: the daemons, and who starts them again.
+look() {
+	ps | awk '
 		/awk/ {next}
-		kind == "stored" && /xenstored.*--kept/ || kind == "consoled" && /xenconsoled.*--supervised/ || kind == "attend" && /xm attend.*--supervised/ ||
-		kind == "exporter" && /xen-exporter.*--supervised/ || kind == "blkback" && /blkback [0-9]/ && !/--supervise/ {print $1}' ;;
-	stored-keeper) ps | awk '/xenstored .*--(supervise|adopt)/ && !/awk/ {print $1}' ;;
-	consoled-keeper) ps | awk '/xenconsoled .*--supervise( |$)/ && !/awk/ {print $1}' ;;
-	attend-keeper) ps | awk '/xm attend/ && !/--supervised/ && !/awk/ {print $1}' ;;
-	exporter-keeper) ps | awk '/xen-exporter.*--supervise( |$)/ && !/awk/ {print $1}' ;;
-	blkback-keeper) ps | awk '/blkback [0-9].*--supervise( |$)/ && !/awk/ {print $1}' ;;
-	esac
+		/xenstored .*--kept/ {print "stored", $1; next}
+		/xenstored .*--(supervise|adopt)/ {print "stored-keeper", $1; next}
+		/(xenconsoled|xen-exporter) .*--supervise/ {print (/xenconsoled/ ? "consoled" : "exporter") (/--supervised/ ? "" : "-keeper"), $1; next}
+		/xm attend/ {print "attend" (/--supervised/ ? "" : "-keeper"), $1; next}
+		/blkback [0-9]/ {print "blkback" (/--supervise/ ? "-keeper" : ""), $1}' >/tmp/everybody
 }
+pids() { awk -v kind=$1 '$1 == kind {print $2}' /tmp/everybody; }
 kinds="stored stored-keeper consoled consoled-keeper attend attend-keeper exporter exporter-keeper blkback blkback-keeper"
-# All are there, and none of them is the dead one. Who was just started serves.
+# All are there, and the dead one is not among them. Who was just started serves.
 whole() {
-	for kind in $kinds; do
-		now=$(pids $kind | wc -l)
-		case $kind in attend*) [ $now = 2 ] ;; *) [ $now = 1 ] ;; esac || return 1
-	done
-	[ ! -d /proc/$dead ] && [ "$(cat /run/xenstored.pid)" = "$(pids stored-keeper)" ] && [ "$(cat /run/xenconsoled.pid)" = "$(pids consoled-keeper)" ] && store_answers
+	look
+	[ "$(awk '{n[$1]++} END {for (kind in n) print kind, n[kind]}' /tmp/everybody | sort | tr '\n' ' ')" = \
+		"attend 2 attend-keeper 2 blkback 1 blkback-keeper 1 consoled 1 consoled-keeper 1 exporter 1 exporter-keeper 1 stored 1 stored-keeper 1 " ] &&
+		! grep -q " $dead\$" /tmp/everybody && grep -qx "stored-keeper $(cat /run/xenstored.pid)" /tmp/everybody &&
+		grep -qx "consoled-keeper $(cat /run/xenconsoled.pid)" /tmp/everybody && store_answers
 }
 dead=0; ok until_ok 100 whole
 seed=$SEED; random() { seed=$(((seed * 1103515245 + 12345) % 2147483648)); drawn=$((seed / 7 % $1)); }
@@ -48,9 +45,10 @@ while [ $total -lt $wanted ]; do
 	count=$(cat /tmp/kills.$kind); [ $count -lt $KILLS ] || continue
 	random 250000; usleep $drawn
 	dead=$(pids $kind | head -n 1); kill -9 $dead || ok false "$kind is not there"
-	until_ok 200 whole || { ok false "after a kill of $kind ($dead):"; for k in $kinds; do echo "$k:" $(pids $k); done; break; }
+	until_ok 200 whole || { ok false "after a kill of $kind ($dead): $(cat /tmp/everybody)"; break; }
 	echo $((count + 1)) >/tmp/kills.$kind; total=$((total + 1))
 	[ $((total % 25)) = 0 ] || continue
+	echo "$total kills after $(cut -d' ' -f1 /proc/uptime) s"
 	console() { [ "$(g disk "echo line $total")" = "line $total" ]; }; ok until_ok 30 console
 	ok xm list >/tmp/list; [ "$(awk '{print $1, $2, $4}' /tmp/list)" = "$(awk '{print $1, $2, $4}' /tmp/first)" ] || ok false "$(cat /tmp/list)"
 	scraped() { printf 'GET /metrics HTTP/1.0\r\n\r\n' | nc 127.0.0.1 10603 | grep -q '^xen_domains 3'; }; ok until_ok 50 scraped
