@@ -154,9 +154,10 @@ impl<H: Hypercalls> Host<H> {
         }
         let uuid = self.pool_uuid(id)?;
         let note = self.begin_pools(&Work::OldPool { id, uuid })?;
-        let gone = self.take_pool_away(id, &pool.pool.cpus);
+        // What fails is tried again by the next command.
+        self.take_pool_away(id, &pool.pool.cpus)?;
         note.done();
-        gone
+        Ok(())
     }
 
     fn pool_uuid(&mut self, id: u32) -> Result<Option<String>> {

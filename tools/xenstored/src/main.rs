@@ -82,6 +82,8 @@ fn run(args: Args) -> anyhow::Result<()> {
             supervisor::Config { run_dir: args.run_dir, state_dir, program, args: rest, pid_file: args.pid_file };
         if args.adopt {
             let control = std::io::stdin().as_fd().try_clone_to_owned().context("cannot reach the daemon")?;
+            // The next daemon has another one.
+            rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?).context("cannot let go of standard input")?;
             return supervisor::adopt(config, control);
         }
         return supervisor::run(config);

@@ -7,6 +7,9 @@ ok hello
 surroundings
 ok blkimg create /tmp/q.qcow2 8
 xen-exporter --supervise --listen 127.0.0.1:10603 2>/var/log/xen/exporter.log &
+# It keeps its connection to the store.
+scraped() { printf 'GET /metrics HTTP/1.0\r\n\r\n' | nc 127.0.0.1 10603 | grep -q "^xen_domains $1"; }
+ok until_ok 50 scraped 1
 note
 two_guests "'/tmp/disk2.img,raw,xvda,w', 'format=qcow2, vdev=xvdb, access=rw, target=/tmp/q.qcow2'"
 ok g two 'mke2fs -F /dev/xvdb >/dev/null 2>&1; umount /mnt; mount /dev/xvdb /mnt'
@@ -51,7 +54,7 @@ while [ $total -lt $wanted ]; do
 	echo "$total kills after $(cut -d' ' -f1 /proc/uptime) s"
 	console() { [ "$(g disk "echo line $total")" = "line $total" ]; }; ok until_ok 30 console
 	ok xm list >/tmp/list; [ "$(awk '{print $1, $2, $4}' /tmp/list)" = "$(awk '{print $1, $2, $4}' /tmp/first)" ] || ok false "$(cat /tmp/list)"
-	scraped() { printf 'GET /metrics HTTP/1.0\r\n\r\n' | nc 127.0.0.1 10603 | grep -q '^xen_domains 3'; }; ok until_ok 50 scraped
+	ok until_ok 50 scraped 3
 done
 for kind in $kinds; do echo "$kind was killed $(cat /tmp/kills.$kind) times"; done
 load_end; io_end disk; io_end two; pings_end
@@ -62,6 +65,7 @@ ok xm reboot disk; again() { [ $(grep -c 'disk: up' $(log disk)) -ge 2 ]; }; ok 
 echo who attends to the guests does so
 ok xm shutdown disk; ok xm shutdown two; ok gone disk; ok gone two
 leave_surroundings
+ok until_ok 50 scraped 1
 ok nothing_left "the guests"
 kill $(pids exporter-keeper)
 finish

@@ -6,6 +6,8 @@ ok hello
 mkdir -p /tmp/small; ok mount -t tmpfs -o size=6m tmpfs /tmp/small
 mount -t tmpfs -o size=64k tmpfs /mnt; dd if=/dev/zero of=/mnt/filler bs=4k 2>/dev/null
 xen-exporter --listen 127.0.0.1:10603 2>/mnt/log & exporter=$!
+scraped() { printf 'GET /metrics HTTP/1.0\r\n\r\n' | nc 127.0.0.1 10603 | grep -q "^xen_domains $1"; }
+ok until_ok 50 scraped 1
 note
 backends() { ps | awk '/sbin\/blkback [0-9]/ && !/supervise/ && !/awk/ {print $1}'; }
 ticks() { for pid in $(backends); do awk '{print $14 + $15}' /proc/$pid/stat; done | awk '{n += $1} END {print n + 0}'; }
@@ -23,7 +25,7 @@ life() {
 	before=$(ticks); sleep 5; [ $(($(ticks) - before)) -lt 50 ] || ok false "$format: $(($(ticks) - before)) ticks in 5 s"
 	ok g $format '[ ! -e /tmp/done ]'
 	kill -9 $(backends); sleep 2; ok g $format '[ ! -e /tmp/done ]'
-	scraped() { printf 'GET /metrics HTTP/1.0\r\n\r\n' | nc 127.0.0.1 10603 | grep -q '^xen_domains 2'; }; ok until_ok 50 scraped
+	ok until_ok 50 scraped 2
 	mount -o remount,size=24m /tmp/small
 	ok g $format 'for n in $(seq 600); do [ -e /tmp/done ] && break; usleep 100000; done; [ "$(cat /tmp/done)" = 0 ]' || g $format 'cat /tmp/dd; dmesg | tail'
 	sum=$(g $format 'md5sum </tmp/f'); ok g $format 'echo 3 >/proc/sys/vm/drop_caches; head -c 12582912 /dev/xvda | cmp - /tmp/f'
