@@ -264,7 +264,13 @@ impl<H: Hypercalls> Host<H> {
             (format!("/vm/{uuid}/uuid"), uuid.clone()),
             (format!("/vm/{uuid}/name"), "Domain-0".to_owned()),
         ];
-        self.xs.transaction(|t| entries.iter().try_for_each(|(path, value)| t.write(path, value.as_bytes())))?;
+        self.xs.transaction(|t| {
+            // Without it libxl takes pool 0 for none. It may have another name by now.
+            if !t.exists("/local/pool/0/name")? {
+                t.write("/local/pool/0/name", b"Pool-0")?;
+            }
+            entries.iter().try_for_each(|(path, value)| t.write(path, value.as_bytes()))
+        })?;
         Ok(())
     }
 }
