@@ -180,7 +180,7 @@ pub const BOOTS: &[Boot] = &[
     mixed(Whose::Debian, guests("every_command_of_xm_with_debians_daemons", script!("commands.sh"), COMMANDS, 900)),
     mixed(Whose::Oxenstored, guests("every_command_of_xm_with_oxenstored", script!("commands.sh"), COMMANDS, 900)),
     guests("every_command_of_xm_on_ferroxen", script!("commands.sh"), COMMANDS, 900),
-    Boot { hypervisor: "xen", ..guests("every_command_of_xm_on_debians_xen", script!("commands.sh"), COMMANDS, 900) },
+    Boot { hypervisor: "xen", ..guests("every_command_of_xm_on_debians_xen", script!("commands.sh"), COMMANDS, 3600) },
     guests(
         "a_crash_leaves_what_is_needed_to_see_why",
         script!("crash.sh"),

@@ -23,7 +23,9 @@ t 0 domid t; t 0 domname "$(xm domid t)"; t 3 domid none; t 0 uptime; t 0 vm-lis
 t 0 top -b -i 2 -d 1 -n -x -v; says '^ *t [-a-z]\{6\} '; says '^VCPUs(sec):   0:'; t 2 top; t 2 top -b -i 0; t 2 top -d x
 t 0 info; says '^xen_version'; t 0 info -n; says 'numa_info'; t 0 dmesg; t 0 log; t 2 debug-keys
 t 0 set-parameters; says '^loglvl='; t 0 set-parameters loglvl=error/info guest_loglvl=none; t 0 set-parameters; says '^loglvl=error/info'
-t 0 set-parameters "loglvl=all guest_loglvl=all"; t 3 set-parameters loglvl=none nonsense=1; t 2 set-parameters loglvl=loud; t 0 set-parameters; says '^loglvl=all/all'
+t 0 set-parameters "loglvl=all guest_loglvl=all"; t 3 set-parameters loglvl=none nonsense=1; t 2 set-parameters loglvl=loud
+# (What Xen does not understand, it takes for "warning", and says no.)
+t 0 set-parameters; [ $other = 0 ] || says '^loglvl=all/all'
 t 0 vcpu-list t; t 0 vcpu-pin t 0 0; t 0 vcpu-pin t all all; t 2 vcpu-pin t x 0; t 0 vcpu-set t 1; t 0 vcpu-set t 2; t 2 vcpu-set t 9
 t 0 mem-max t 224; t 0 mem-set t 150; t 0 mem-set t 160; t 2 mem-set t much; t 0 balloon t 160
 t 0 pause t; t 0 unpause t; t 0 rename t u; t 0 rename u t; t 2 rename t 'a b'
