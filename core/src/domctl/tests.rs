@@ -11,6 +11,9 @@ use crate::testing::{CPUS, GUEST_BASE, TestWorld};
 use crate::time::RunState;
 use std::sync::atomic::Ordering::SeqCst;
 use xen_abi::GuestPtr;
+use xen_abi::arch_x86::{
+    TrapInfo, VGCF_failsafe_disables_events, VGCF_i387_valid, VGCF_in_kernel, VGCF_online, VGCF_syscall_disables_events,
+};
 use xen_abi::arch_x86::{VcpuGuestContext, XenCpuidLeaf};
 use xen_abi::ferroxen::FerroxenVcpuAccount;
 use xen_abi::v4_20;
@@ -82,6 +85,11 @@ fn create(world: &TestWorld) -> u16 {
 
 /// A domain whose vcpu 0 can run: with a tree of tables, and a frame that is its GDT.
 fn built(world: &TestWorld) -> (u16, [Mfn; 6]) {
+    built_with(world, |_| {})
+}
+
+/// The same with another context.
+fn built_with(world: &TestWorld, change: impl FnOnce(&mut VcpuGuestContext)) -> (u16, [Mfn; 6]) {
     let id = create(world);
     let dom = world.dom(id);
     let frames: [Mfn; 6] = core::array::from_fn(|_| world.hv.alloc_for(CpuId(0), &dom, 0, 0, false).unwrap());
@@ -110,6 +118,7 @@ fn built(world: &TestWorld) -> (u16, [Mfn; 6]) {
         address: 0xffff_ffff_8100_2000,
         ..Default::default()
     };
+    change(&mut c);
     world.platform().poke(CONTEXT, &c);
     let arg = XenDomctlVcpucontext { vcpu: 0, ctxt: GuestPtr::new(CONTEXT), ..Default::default() };
     call(world, XEN_DOMCTL_setvcpucontext, id, arg).unwrap();
@@ -285,6 +294,57 @@ fn a_vcpu_starts_with_the_context_that_it_was_given() {
     for (vcpu, error) in [(1, Errno::ENODATA), (2, Errno::EINVAL)] {
         let arg = XenDomctlVcpucontext { vcpu, ctxt: GuestPtr::new(BUFFER), ..Default::default() };
         assert_eq!(call(&world, XEN_DOMCTL_getvcpucontext, id, arg), Err(error));
+    }
+}
+
+#[test]
+fn every_field_of_a_context_comes_out_as_it_went_in() {
+    let flags = [VGCF_in_kernel, VGCF_failsafe_disables_events, VGCF_syscall_disables_events];
+    // Each flag alone, so that none stands for another; the last round is in user mode.
+    for flag in flags.into_iter().chain([0]) {
+        let world = world();
+        let mut given = VcpuGuestContext::default();
+        let (id, _) = built_with(&world, |c| {
+            c.flags = flag | VGCF_online;
+            let r = &mut c.user_regs;
+            let all = [
+                &mut r.r15, &mut r.r14, &mut r.r13, &mut r.r12, &mut r.rbp, &mut r.rbx, &mut r.r11, &mut r.r10,
+                &mut r.r9, &mut r.r8, &mut r.rax, &mut r.rcx, &mut r.rdx, &mut r.rsi, &mut r.rdi,
+            ];
+            (0x1000..).zip(all).for_each(|(value, register)| *register = value << 32 | 0x77);
+            (r.ds, r.es, r.fs, r.gs) = (0x23, 0x2b, 0x33, 0x3b);
+            // IOPL 1, carry and direction; the bits that are always there.
+            r.rflags = 1 << 12 | 1 << 10 | 1 << 9 | 1 << 1 | 1;
+            c.trap_ctxt[3] = TrapInfo { vector: 3, flags: 3, cs: 0xe033, address: 0x1000, ..Default::default() };
+            // Whoever finds its entry by its place needs the number, too.
+            c.trap_ctxt[0].vector = 0;
+            (c.event_callback_eip, c.failsafe_callback_eip, c.syscall_callback_eip) = (0x2000, 0x3000, 0x4000);
+            (c.fs_base, c.gs_base_kernel, c.gs_base_user) = (0x5000, 0x6000, 0xffff_8800_0000_7000);
+            given = *c;
+        });
+        let dom = world.dom(id);
+        let vcpu = dom.vcpu(0).unwrap();
+        {
+            let mut saved = vcpu.saved.lock();
+            saved.pv.debug = [1, 2, 3, 4, 5, 6];
+            saved.fpu = (1..=9).map(|n| crate::pv::FpuBlock([n; 64])).collect();
+            saved.pv.flags |= crate::pv::TASK_SWITCHED;
+        }
+        dom.vm_assist.store(9, SeqCst);
+        let arg = XenDomctlVcpucontext { vcpu: 0, ctxt: GuestPtr::new(BUFFER), ..Default::default() };
+        call(&world, XEN_DOMCTL_getvcpucontext, id, arg).unwrap();
+        let mut out: VcpuGuestContext = world.platform().peek(BUFFER);
+        assert_eq!(out.flags & VGCF_i387_valid, VGCF_i387_valid);
+        out.flags &= !VGCF_i387_valid;
+        // What it shows beyond what it was given: the processor's control registers, and what happened since.
+        let [dr0, dr1, dr2, dr3, dr4, dr5, dr6, dr7] = out.debugreg;
+        assert_eq!([dr0, dr1, dr2, dr3, dr4, dr5, dr6, dr7], [1, 2, 3, 4, 0, 0, 5, 6]);
+        assert_eq!(out.ctrlreg[0], 1 << 31 | 1 << 3 | 1, "paging, protection, task switched");
+        assert_eq!((out.vm_assist, out.ctrlreg[4]), (9, vcpu.saved.lock().pv.cr4));
+        assert_eq!((0..8).map(|n| out.fpu_ctxt.x[n * 64 + n]).collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
+        (out.debugreg, out.vm_assist, out.fpu_ctxt) = (given.debugreg, given.vm_assist, given.fpu_ctxt);
+        (out.ctrlreg[0], out.ctrlreg[4]) = (given.ctrlreg[0], given.ctrlreg[4]);
+        assert_eq!(out.as_bytes(), given.as_bytes(), "{flag:#x}");
     }
 }
 
