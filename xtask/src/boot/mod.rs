@@ -128,7 +128,8 @@ pub struct BootArgs {
     /// Put a file of this machine into the initramfs
     #[arg(long, value_name = "GUEST=HOST")]
     pub file: Vec<String>,
-    /// Go on from Debian's root file system on a disk (made on this machine, kept in the cache)
+    /// Go on from Debian's root file system on a disk (made on this machine, kept in the cache); with --tools debian that
+    /// of a host with Debian's Xen tools, libvirt and xen-tools
     #[arg(long, value_enum, value_name = "BUS", num_args = 0..=1, default_missing_value = "virtio")]
     pub rootfs: Option<Bus>,
     /// A raw disk image as a virtio disk; writes are thrown away
@@ -423,7 +424,8 @@ fn prepare(paths: &Paths, args: &BootArgs, console: Console) -> Result<Prepared>
         }
     };
     if let (Some(bus), Some(kernel)) = (args.rootfs, &linux) {
-        machine.disks.insert(0, Disk { file: rootfs::image(paths, kernel)?, bus, qcow2: false });
+        let file = rootfs::image(paths, kernel, root_purpose(args))?;
+        machine.disks.insert(0, Disk { file, bus, qcow2: false });
     }
     if let Some(replay) = &args.replay {
         overlay(&mut machine.disks, replay)?;
@@ -457,16 +459,26 @@ fn overlay(disks: &mut [Disk], replay: &Replay) -> Result<()> {
     Ok(())
 }
 
-/// Puts kernel and initrd into `dir`.
-/// Which of Debian's Xen tools a boot has.
+/// What the root file system on a disk has to hold.
+fn root_purpose(args: &BootArgs) -> rootfs::Purpose {
+    match args.tools.as_deref() {
+        Some("debian") => rootfs::Purpose::Host,
+        _ => rootfs::Purpose::Plain,
+    }
+}
+
+/// Which of Debian's Xen tools the initramfs of a boot has.
 fn debians_tools(args: &BootArgs) -> Option<XenRelease> {
     match args.tools.as_deref() {
+        // The packages in the root file system bring them.
+        Some("debian") if args.rootfs.is_some() => None,
         Some("debian" | "both") if args.hypervisor != Hypervisor::None => Some(XenRelease::V4_17),
         Some("debian13") if args.hypervisor != Hypervisor::None => Some(XenRelease::V4_20),
         _ => None,
     }
 }
 
+/// Puts kernel and initrd into `dir`.
 fn linux(paths: &Paths, args: &BootArgs, dir: &Scratch) -> Result<Kernel> {
     let kernel = Parts::new(paths).kernel(&args.kernel)?;
     let image = if args.uncompressed && args.hypervisor != Hypervisor::None {

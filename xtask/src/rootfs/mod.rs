@@ -7,6 +7,7 @@
 //! multi-user target is reached, between the same marks as the initramfs would print.
 
 pub mod installed;
+mod xen;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,32 @@ use crate::process::output;
 use crate::setup::{self, Kernel};
 use crate::ui;
 
-/// What stands in the file system beside the essential packages.
+/// What a root file system is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Debian as dom0 without tools of Xen.
+    Plain,
+    /// Debian as a host for guests: its own Xen tools, libvirt, xen-tools, as its packages install them.
+    Host,
+}
+
+impl Purpose {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "rootfs",
+            Self::Host => "host",
+        }
+    }
+
+    fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Plain => PACKAGES,
+            Self::Host => xen::PACKAGES,
+        }
+    }
+}
+
+/// What stands in the plain file system beside the essential packages.
 const PACKAGES: &[&str] = &[
     "systemd-sysv",
     "udev",
@@ -58,22 +84,36 @@ const FILES: &[(&str, &str, &str)] = &[
 ];
 
 /// The image for `kernel`, made unless the cache has it.
-pub fn image(paths: &Paths, kernel: &Kernel) -> Result<PathBuf> {
-    let packages = packages(paths, "rootfs", PACKAGES)?;
+pub fn image(paths: &Paths, kernel: &Kernel, purpose: Purpose) -> Result<PathBuf> {
+    let archive = packages(paths, purpose.name(), purpose.packages(), &[])?;
+    // What guests are installed from.
+    let seed = match purpose {
+        Purpose::Plain => None,
+        Purpose::Host => Some(xen::seed(paths)?),
+    };
     let mut inputs = vec![MAKE, LABEL];
     inputs.extend(FILES.iter().flat_map(|(name, mode, content)| [*name, *mode, *content]));
-    inputs.extend(PACKAGES);
-    let image = paths.cache.join(format!("rootfs-{}-{:016x}.img", kernel.release, fnv(&inputs)));
+    inputs.extend(purpose.packages());
+    let seed_name = seed.as_ref().map(|file| file.to_string_lossy()).unwrap_or_default();
+    if seed.is_some() {
+        inputs.extend([seed_name.as_ref(), xen::SEED]);
+    }
+    let image = paths.cache.join(format!("{}-{}-{:016x}.img", purpose.name(), kernel.release, fnv(&inputs)));
     if image.exists() {
         return Ok(image);
     }
     ui::step(format!("making a disk image with Debian's root file system and the modules of {}", kernel.release));
     setup::ensure_rootfs_packages()?;
-    let work = paths.cache.join(format!("rootfs.new-{}", std::process::id()));
+    let work = paths.cache.join(format!("{}.new-{}", purpose.name(), std::process::id()));
     overlay(&work, FILES)?;
+    if let Some(seed) = &seed {
+        let to = work.join("overlay").join(xen::SEED);
+        fs::create_dir_all(to.parent().context("a file without a folder")?)?;
+        fs::copy(seed, &to)?;
+    }
     let fresh = work.join("image");
     let made = setup::as_root().and_then(|mut cmd| {
-        cmd.args(["sh", "-c", MAKE, "make.sh"]).arg(&work).arg(&packages).arg(&fresh).arg(LABEL);
+        cmd.args(["sh", "-c", MAKE, "make.sh"]).arg(&work).arg(&archive).arg(&fresh).arg(LABEL);
         cmd.arg(&kernel.release).arg(kernel.modules.as_deref().unwrap_or(Path::new("")));
         output(&mut cmd)
     });
@@ -95,9 +135,9 @@ fn overlay(work: &Path, files: &[(&str, &str, &str)]) -> Result<()> {
     Ok(())
 }
 
-/// The unpacked packages as a tar archive.
-fn packages(paths: &Paths, kind: &str, packages: &[&str]) -> Result<PathBuf> {
-    let archive = paths.cache.join(format!("{kind}-bookworm-{:016x}.tar", fnv(packages)));
+/// The unpacked packages as a tar archive; `more` are arguments for mmdebstrap.
+fn packages(paths: &Paths, kind: &str, packages: &[&str], more: &[&str]) -> Result<PathBuf> {
+    let archive = paths.cache.join(format!("{kind}-bookworm-{:016x}.tar", fnv(&[packages, more].concat())));
     if archive.exists() {
         return Ok(archive);
     }
@@ -109,7 +149,7 @@ fn packages(paths: &Paths, kind: &str, packages: &[&str]) -> Result<PathBuf> {
     // The temporary root is where there is room.
     cmd.arg(format!("TMPDIR={}", paths.cache.display()));
     cmd.args(["mmdebstrap", "--quiet", "--variant=minbase", "--format=tar"]);
-    cmd.arg(format!("--include={}", packages.join(",")));
+    cmd.arg(format!("--include={}", packages.join(","))).args(more);
     for option in proxies()? {
         cmd.arg(format!("--aptopt={option}"));
     }

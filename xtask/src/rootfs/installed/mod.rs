@@ -63,7 +63,7 @@ const ROOT: (u32, u32) = (2048 + (32 << 11), 3072 << 11);
 
 /// The disk, made unless the cache has it.
 pub fn image(paths: &Paths) -> Result<PathBuf> {
-    let archive = packages(paths, "installed", PACKAGES)?;
+    let archive = packages(paths, "installed", PACKAGES, &[])?;
     let mut inputs = vec![MAKE, LABEL, include_str!("mod.rs")];
     inputs.extend(FILES.iter().flat_map(|(name, mode, content)| [*name, *mode, *content]));
     let image = paths.cache.join(format!("installed-bookworm-{:016x}.img", fnv(&inputs)));
