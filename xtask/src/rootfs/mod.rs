@@ -94,7 +94,7 @@ pub fn image(paths: &Paths, kernel: &Kernel, purpose: Purpose) -> Result<PathBuf
     let mut inputs = vec![MAKE, LABEL];
     inputs.extend(FILES.iter().flat_map(|(name, mode, content)| [*name, *mode, *content]));
     inputs.extend(purpose.packages());
-    let seed_name = seed.as_ref().map(|file| file.to_string_lossy()).unwrap_or_default();
+    let seed_name = seed.as_deref().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     if seed.is_some() {
         inputs.extend([seed_name.as_ref(), xen::SEED]);
     }

@@ -9,6 +9,7 @@ pub mod loom;
 mod machines;
 mod packages;
 mod refusals;
+mod software;
 mod survival;
 
 use std::convert::Infallible;
@@ -131,6 +132,7 @@ fn all() -> impl Iterator<Item = &'static Boot> {
         domains::BOOTS,
         survival::BOOTS,
         packages::BOOTS,
+        software::BOOTS,
         refusals::BOOTS,
         console::BOOTS,
         machines::BOOTS,
