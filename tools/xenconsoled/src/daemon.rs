@@ -4,7 +4,7 @@ use crate::console::{Console, Farewell};
 use crate::log::Log;
 use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,6 +46,8 @@ pub struct Daemon {
     events: EventChannels,
     grants: Option<GrantDevice>,
     guests: BTreeMap<u16, Guest>,
+    /// Domains that were introduced before the nodes of their consoles were written, as libxl does it.
+    incomplete: BTreeSet<u16>,
     /// Terminals of guests that are gone.
     gone: Vec<Farewell>,
     hypervisor: Option<Hypervisor>,
@@ -75,6 +77,7 @@ impl Daemon {
             events,
             grants: GrantDevice::open().ok(),
             guests: BTreeMap::new(),
+            incomplete: BTreeSet::new(),
             gone: Vec::new(),
             hypervisor: None,
             config,
@@ -234,12 +237,24 @@ impl Daemon {
                 self.forget(domid);
             }
         }
+        for domid in self.incomplete.iter().copied().filter(|domid| !now.contains(domid)).collect::<Vec<_>>() {
+            self.wait_no_longer(domid);
+        }
         for domid in now {
-            if let Err(error) = self.add(domid) {
-                warn!("domain {domid} has no console: {error:#}");
+            match self.add(domid) {
+                Ok(true) => self.wait_no_longer(domid),
+                Ok(false) if self.incomplete.insert(domid) => self.xs.watch(&nodes(domid), b"console", None)?,
+                Ok(false) => {}
+                Err(error) => warn!("domain {domid} has no console: {error:#}"),
             }
         }
         Ok(())
+    }
+
+    fn wait_no_longer(&mut self, domid: u16) {
+        if self.incomplete.remove(&domid) {
+            let _ = self.xs.unwatch(&nodes(domid), b"console");
+        }
     }
 
     fn forget(&mut self, domid: u16) {
@@ -250,23 +265,24 @@ impl Daemon {
         }
     }
 
-    fn add(&mut self, domid: u16) -> anyhow::Result<()> {
-        let home = format!("/local/domain/{domid}");
+    /// Gives a domain its console, unless it has it, or wants none of ours. `false`: its nodes are not all there.
+    fn add(&mut self, domid: u16) -> anyhow::Result<bool> {
+        let nodes = nodes(domid);
         let mut number = |name: &str| -> anyhow::Result<Option<u64>> {
-            let value = self.xs.read_if_there(&format!("{home}/console/{name}"))?;
+            let value = self.xs.read_if_there(&format!("{nodes}/{name}"))?;
             Ok(value.and_then(|value| String::from_utf8_lossy(&value).parse().ok()))
         };
-        let (Some(port), Some(gfn)) = (number("port")?, number("ring-ref")?) else { return Ok(()) };
-        let kind = self.xs.read_if_there(&format!("{home}/console/type"))?;
+        let (Some(port), Some(gfn)) = (number("port")?, number("ring-ref")?) else { return Ok(false) };
+        let kind = self.xs.read_if_there(&format!("{nodes}/type"))?;
         if kind.is_some_and(|kind| kind != b"xenconsoled") {
-            return Ok(());
+            return Ok(true);
         }
         let remote = u32::try_from(port)?;
         if self.guests.get(&domid).is_some_and(|guest| guest.remote == remote) {
-            return Ok(());
+            return Ok(true);
         }
         if self.xen.domain_info(domid)?.is_none_or(|info| info.dying()) {
-            return Ok(());
+            return Ok(true);
         }
         self.forget(domid);
         let ring = RingPage::open(self.grants.as_ref(), self.xen.hypercalls(), domid, GNTTAB_RESERVED_CONSOLE, gfn)?;
@@ -275,10 +291,10 @@ impl Daemon {
         let mut guest = Guest { console: Console::new(ring, log)?, local, remote, masked: false };
         Self::serve(&self.events, &mut guest);
         guest.console.show();
-        self.xs.write(&format!("{home}/console/tty"), guest.console.terminal.path.as_bytes())?;
+        self.xs.write(&format!("{nodes}/tty"), guest.console.terminal.path.as_bytes())?;
         info!("domain {domid} has its console at {}", guest.console.terminal.path);
         self.guests.insert(domid, guest);
-        Ok(())
+        Ok(true)
     }
 
     fn guest_log(&mut self, domid: u16) -> anyhow::Result<Log> {
@@ -291,4 +307,9 @@ impl Daemon {
         let path = self.config.log_dir.join(format!("guest-{name}.log"));
         Ok(Log::new(&path, self.config.log_size, self.config.log_kept))
     }
+}
+
+/// Where a domain's console is described.
+fn nodes(domid: u16) -> String {
+    format!("/local/domain/{domid}/console")
 }
