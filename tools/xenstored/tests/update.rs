@@ -95,7 +95,6 @@ fn what_cannot_take_over_does_not_and_says_why_in_one_line() {
 
 /// An upgrade that goes wrong: the program's file is something else, or gone, when the daemon dies.
 #[test]
-#[ignore = "hung once, on a busy machine: the supervisor tries in vain, cause unknown yet"]
 fn a_daemon_comes_back_although_its_file_is_broken() {
     let daemon = Supervised::start(&[]);
     let mut xs = Xenstore::open_socket(&daemon.socket()).unwrap();

@@ -108,7 +108,7 @@ pub fn adopt(config: Config, control: OwnedFd) -> anyhow::Result<()> {
     let daemon = Process::parent()?;
     let mut signals = signal_pipe()?;
     let mut programs = Programs::new(config.program.clone());
-    programs.serves(&daemon);
+    programs.adopt(&daemon);
     let (mut pipes, mut listeners, mut last_client, mut session) = (None, Vec::new(), 0, 0);
     let (mut clients, mut stored) = (BTreeMap::new(), BTreeMap::new());
     // If the daemon dies meanwhile, the next one gets what was told.
@@ -338,7 +338,7 @@ impl Supervisor {
                 }
                 Ok(Some((ToKeeper::Serving, _))) => {
                     running.serves = true;
-                    self.programs.serves(&running.daemon);
+                    self.programs.serves();
                 }
                 Ok(Some((ToKeeper::HandOver(program), _))) => {
                     running.hands_over = true;

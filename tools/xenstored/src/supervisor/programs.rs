@@ -21,13 +21,15 @@ pub(super) struct Programs {
     served: PathBuf,
     /// It itself: there, whatever became of its file.
     last: Option<File>,
+    /// The one that was started, until it serves. Opened before that: a daemon that serves may be dead when this is heard.
+    started: Option<File>,
     /// It is started, because the file cannot take over.
     fallen_back: bool,
 }
 
 impl Programs {
     pub(super) fn new(file: PathBuf) -> Programs {
-        Programs { served: file.clone(), file, outcome: None, last: None, fallen_back: false }
+        Programs { served: file.clone(), file, outcome: None, last: None, started: None, fallen_back: false }
     }
 
     /// Whether there is another one, should this one not come to serve.
@@ -36,7 +38,7 @@ impl Programs {
     }
 
     /// Starts the daemon with its end of the control socket.
-    pub(super) fn start(&self, args: &[OsString], control: OwnedFd) -> anyhow::Result<Process> {
+    pub(super) fn start(&mut self, args: &[OsString], control: OwnedFd) -> anyhow::Result<Process> {
         let mut command = match &self.last {
             Some(last) if self.fallen_back => {
                 let mut command = Command::new(format!("/proc/self/fd/{}", last.as_raw_fd()));
@@ -50,6 +52,7 @@ impl Programs {
                 {
                     bail!(why);
                 }
+                self.started = File::open(&self.file).ok();
                 Command::new(&self.file)
             }
         };
@@ -58,19 +61,24 @@ impl Programs {
     }
 
     /// The daemon that was started last serves.
-    pub(super) fn serves(&mut self, daemon: &Process) {
+    pub(super) fn serves(&mut self) {
         self.outcome = None;
         if self.fallen_back {
             return;
         }
         self.served.clone_from(&self.file);
-        self.last = match File::open(format!("/proc/{}/exe", daemon.id())) {
-            Ok(file) => Some(file),
-            Err(error) => {
-                warn!("the program of the daemon cannot be kept: {error}");
-                None
-            }
-        };
+        match self.started.take() {
+            Some(program) => self.last = Some(program),
+            None => warn!("{}: the program of the daemon cannot be kept", self.file.display()),
+        }
+    }
+
+    /// This daemon serves, which another supervisor started.
+    pub(super) fn adopt(&mut self, daemon: &Process) {
+        // It may have died; this program was made from its file.
+        let program = File::open(format!("/proc/{}/exe", daemon.id())).or_else(|_| File::open("/proc/self/exe"));
+        self.started = program.ok();
+        self.serves();
     }
 
     /// The daemon hands over to this program.
@@ -93,5 +101,26 @@ impl Programs {
         self.fallen_back = other;
         self.file.clone_from(&self.served);
         other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_of_a_daemon_that_is_dead_when_it_is_heard_of_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("program");
+        std::fs::copy("/bin/true", &file).unwrap();
+        let mut programs = Programs::new(file.clone());
+        let end = || OwnedFd::from(File::open("/dev/null").unwrap());
+        programs.start(&[], end()).unwrap().wait();
+        programs.serves();
+        std::fs::remove_file(&file).unwrap();
+        assert!(programs.has_other(), "what served is there without its file and its process");
+        assert!(programs.start(&[], end()).is_err());
+        assert!(programs.refused("it is gone"));
+        programs.start(&[], end()).unwrap().wait();
     }
 }
