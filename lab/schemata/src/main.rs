@@ -69,7 +69,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<bool> {
-    let known = survivors::read(&fs::read_to_string(&args.survivors).unwrap_or_default())?;
+    let text =
+        fs::read_to_string(&args.survivors).with_context(|| format!("cannot read {}", args.survivors.display()))?;
+    let known = survivors::read(&text)?;
     let mutants = list::list(&args.cargo_mutants, &args.tree, &args.package)?;
     fs::create_dir_all(&args.work)?;
     let target = args.work.join("target");

@@ -29,7 +29,7 @@ pub enum Form {
     NoConst(String),
 }
 
-/// Where what stands in the new text: `None`: a piece of code around mutants.
+/// Stretches of the new text, and the mutants that stand in each.
 pub type Marks = Vec<(Range<usize>, Vec<Id>)>;
 
 /// What calls the switch.
