@@ -2,7 +2,7 @@
 
 use super::process::Process;
 use crate::program;
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -39,25 +39,25 @@ impl Programs {
 
     /// Starts the daemon with its end of the control socket.
     pub(super) fn start(&mut self, args: &[OsString], control: OwnedFd) -> anyhow::Result<Process> {
-        let mut command = match &self.last {
+        let mut command = self.command()?;
+        let child = command.args(args).stdin(Stdio::from(control)).spawn().context("it cannot be started")?;
+        Ok(Process::Child(child))
+    }
+
+    /// What is to be started now.
+    fn command(&mut self) -> anyhow::Result<Command> {
+        match &self.last {
             Some(last) if self.fallen_back => {
                 let mut command = Command::new(format!("/proc/self/fd/{}", last.as_raw_fd()));
                 command.arg0(&self.served);
-                command
+                return Ok(command);
             }
-            other => {
-                // At the first start it is this program itself.
-                if other.is_some()
-                    && let Err(why) = program::check(&self.file)
-                {
-                    bail!(why);
-                }
-                self.started = File::open(&self.file).ok();
-                Command::new(&self.file)
-            }
-        };
-        let child = command.args(args).stdin(Stdio::from(control)).spawn().context("it cannot be started")?;
-        Ok(Process::Child(child))
+            // At the first start it is this program itself.
+            None => {}
+            Some(_) => program::check(&self.file).map_err(|why| anyhow!(why))?,
+        }
+        self.started = File::open(&self.file).ok();
+        Ok(Command::new(&self.file))
     }
 
     /// The daemon that was started last serves.
@@ -108,19 +108,20 @@ impl Programs {
 mod tests {
     use super::*;
 
+    /// (Nothing is started: a child would hold the locks of other tests for a moment.)
     #[test]
     fn the_program_of_a_daemon_that_is_dead_when_it_is_heard_of_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("program");
         std::fs::copy("/bin/true", &file).unwrap();
         let mut programs = Programs::new(file.clone());
-        let end = || OwnedFd::from(File::open("/dev/null").unwrap());
-        programs.start(&[], end()).unwrap().wait();
+        assert_eq!(programs.command().unwrap().get_program(), file);
         programs.serves();
         std::fs::remove_file(&file).unwrap();
         assert!(programs.has_other(), "what served is there without its file and its process");
-        assert!(programs.start(&[], end()).is_err());
+        assert!(programs.command().is_err());
         assert!(programs.refused("it is gone"));
-        programs.start(&[], end()).unwrap().wait();
+        let kept = programs.command().unwrap().get_program().to_owned();
+        assert_eq!(std::fs::read(kept).unwrap(), std::fs::read("/bin/true").unwrap());
     }
 }

@@ -67,6 +67,8 @@ impl Screen {
     }
 
     fn draw(&mut self, app: &mut App) -> Result<(), Failure> {
+        // A panic of another thread waits until all of it is drawn.
+        let _whole = stdout().lock();
         self.0.draw(|frame| view::draw(frame, app)).map(drop).map_err(broken)
     }
 }
@@ -88,6 +90,8 @@ fn leave() {
 fn leave_on_panic() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
+        // Nothing is drawn any more: the panic ends this process.
+        std::mem::forget(stdout().lock());
         leave();
         before(info);
     }));
