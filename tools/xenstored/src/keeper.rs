@@ -66,8 +66,8 @@ pub fn receive<M: DeserializeOwned>(from: impl AsFd, flags: RecvFlags) -> io::Re
     let flags = flags | RecvFlags::CMSG_CLOEXEC;
     let got = loop {
         match rustix::net::recvmsg(&from, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, flags) {
-            Err(rustix::io::Errno::INTR) => {}
-            Err(rustix::io::Errno::CONNRESET) => return Ok(None),
+            // Reset: the other side died with something unread. What it sent before is still to come, then the end.
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => {}
             Err(e) => return Err(e.into()),
             Ok(got) => break got.bytes,
         }

@@ -130,6 +130,8 @@ fn a_killed_supervisor_is_replaced_by_the_daemon() {
     let mut t = xs.begin().unwrap();
     t.write("/b", b"1").unwrap();
     let mut writer = Xenstore::open_socket(&daemon.socket()).unwrap();
+    // Answered once, so that it is not between the supervisor's accepting it and its telling the daemon.
+    writer.write("/a", b"first").unwrap();
     for round in 0..10u8 {
         let old = daemon.supervisor_now();
         daemon.kill_supervisor();

@@ -308,6 +308,7 @@ impl Supervisor {
             Ok(Some(socket)) => {
                 self.last_client += 1;
                 let id = self.last_client;
+                // Killed exactly here, it takes the client along: nobody else has its descriptor yet.
                 let message = ToDaemon::Client(id, l.read_only);
                 if let Err(e) = keeper::send(control, &message, &[socket.as_fd()], SendFlags::empty()) {
                     // The next daemon gets it with all the others.
