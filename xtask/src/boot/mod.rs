@@ -500,7 +500,10 @@ fn linux(paths: &Paths, args: &BootArgs, dir: &Scratch) -> Result<Kernel> {
     if ours {
         files.extend(own_tools::build(paths)?);
     }
-    let daemons = tools.map(|_| Daemons::choose(args.daemons, ours, contents.xen_tools.is_some())).transpose()?;
+    let debians = contents.xen_tools.is_some();
+    // Without any here, a root file system starts its own.
+    let daemons = (ours || debians || args.daemons.is_some()).then(|| Daemons::choose(args.daemons, ours, debians));
+    let daemons = daemons.transpose()?;
     if args.guests {
         files.extend(initramfs::guest_files(paths, &kernel, args.fxbench)?);
     }
