@@ -36,7 +36,7 @@ pub struct FuzzArgs {
 }
 
 /// How an hour is divided: what one of the others gets once.
-const SHARES: [(&str, u64); 3] = [("hypercalls", 12), ("paging", 7), ("continuations", 4)];
+const SHARES: [(&str, u64); 4] = [("hypercalls", 12), ("paging", 7), ("continuations", 4), ("control", 2)];
 
 /// What cargo-fuzz passes, without the sanitizer; [`WRAPPER`] adds the tracing of compares.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -48,7 +48,7 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer
 const WRAPPER: &str = r#"#!/bin/sh
 case " $* " in
 *" --crate-name ferroxen_core "*|*" --crate-name ferroxen_sim "*|*" --crate-name ferroxen_sync "*) ;;
-*" --crate-name xen_abi "*|*" --crate-name hypercalls "*|*" --crate-name paging "*|*" --crate-name continuations "*) ;;
+*" --crate-name xen_abi "*|*" --crate-name hypercalls "*|*" --crate-name paging "*|*" --crate-name continuations "*|*" --crate-name control "*) ;;
 *-sanitizer-coverage-level=4*) set -- "$@" -Cllvm-args=-sanitizer-coverage-trace-compares ;;
 esac
 exec "$@"

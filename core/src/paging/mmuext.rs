@@ -11,6 +11,7 @@ use crate::domain::DomId;
 use crate::frame::{FrameType, TypeRef};
 use crate::hypercall::{HypercallResult, Stop};
 use crate::platform::{Flush, Platform};
+use core::sync::atomic::{Ordering, fence};
 use xen_abi::Errno;
 use xen_abi::xen::{
     MMUEXT_CLEAR_PAGE, MMUEXT_COPY_PAGE, MMUEXT_FLUSH_CACHE, MMUEXT_FLUSH_CACHE_GLOBAL, MMUEXT_INVLPG_ALL,
@@ -196,7 +197,7 @@ impl<P: Platform> Mmu<'_, P> {
     /// Makes a frame a page table of this type for as long as the guest wants.
     ///
     /// # Errors
-    /// `Invalid` when it is pinned already or its contents are refused; `Busy`, `Interrupted`.
+    /// `Invalid` when it is pinned already, its contents are refused or its domain dies; `Busy`, `Interrupted`.
     pub(super) fn pin(&mut self, mfn: Mfn, ty: FrameType) -> Result<(), PagingError> {
         let frame = self.frames().get(mfn, self.dom.id)?;
         let used = match self.use_as(&frame, ty) {
@@ -207,7 +208,15 @@ impl<P: Platform> Mmu<'_, P> {
             }
         };
         match self.frames().pin(used, frame) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                // The walk of a teardown begins after this and finds it, or this sees that the domain dies.
+                fence(Ordering::SeqCst);
+                if self.dom.is_dying() {
+                    let _gone_or_found = self.unpin(mfn);
+                    return Err(PagingError::Invalid);
+                }
+                Ok(())
+            }
             Err((used, frame)) => {
                 self.put_table(used, frame);
                 Err(PagingError::Invalid)

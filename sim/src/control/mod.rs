@@ -3,6 +3,9 @@
 
 mod devices;
 mod platform;
+mod story;
+
+pub use story::{Chance, STEP, run};
 
 use devices::NoDevices;
 use ferroxen_core::addr::Mfn;

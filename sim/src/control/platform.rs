@@ -3,7 +3,7 @@
 use ferroxen_core::addr::{Maddr, Mfn, Vaddr};
 use ferroxen_core::cpu::{CpuId, CpuMask};
 use ferroxen_core::platform::{Fault, Flush, Level, Platform};
-use ferroxen_sync::SharedPage;
+use ferroxen_sync::{SharedPage, fail};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -27,6 +27,9 @@ pub struct CalmPlatform {
     stamp: AtomicU32,
     flushed: [AtomicU32; CPUS as usize],
     start: Instant,
+    /// Safe points between interruptions, and those that came.
+    every: AtomicU64,
+    polled: AtomicU64,
 }
 
 /// What a panic of one test left is the next one's to judge.
@@ -44,7 +47,15 @@ impl CalmPlatform {
             stamp: AtomicU32::new(1),
             flushed: Default::default(),
             start: Instant::now(),
+            every: AtomicU64::new(0),
+            polled: AtomicU64::new(0),
         }
+    }
+
+    /// From here on every so many'th safe point interrupts a hypercall; 0: none does.
+    pub fn interrupt_every(&self, every: u64) {
+        self.every.store(every, Ordering::Relaxed);
+        self.polled.store(0, Ordering::Relaxed);
     }
 
     /// Memory for a hypercall's arguments; gives its address, too.
@@ -62,6 +73,7 @@ impl CalmPlatform {
 
     /// The buffer that holds `len` bytes from `at` on, and where they are in it.
     fn find(&self, at: Vaddr, len: usize) -> Result<(Bytes, usize), Fault> {
+        let _own = fail::pause();
         let buffers = lock(&self.buffers);
         let (start, bytes) = buffers.range(..=at.0).next_back().ok_or(Fault { at })?;
         let offset = usize::try_from(at.0 - start).map_err(|_| Fault { at })?;
@@ -75,6 +87,7 @@ impl CalmPlatform {
 
 impl Platform for CalmPlatform {
     fn page(&self, mfn: Mfn) -> &SharedPage {
+        let _own = fail::pause();
         self.frames[mfn.0 as usize].get_or_init(|| Box::new(SharedPage::zeroed()))
     }
 
@@ -134,7 +147,8 @@ impl Platform for CalmPlatform {
     }
 
     fn preempt_pending(&self, _cpu: CpuId) -> bool {
-        false
+        let every = self.every.load(Ordering::Relaxed);
+        every != 0 && (self.polled.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(every)
     }
 
     fn kick(&self, _cpu: CpuId) {}

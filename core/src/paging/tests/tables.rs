@@ -246,6 +246,18 @@ fn nobody_else_has_power_over_other_domains() {
     dom0.assert_idle(&[page]);
 }
 
+/// The teardown's walk over the domain's frames is over, and one is still there, because somebody else maps it.
+#[test]
+fn nothing_of_a_dying_domain_is_pinned() {
+    let world = world();
+    let guest = Guest::new(&world, 1);
+    let mut dom0 = Guest::new(&world, 0);
+    let tables = guest.tree();
+    world.dom(1).dying.store(true, Ordering::SeqCst);
+    assert_eq!(dom0.ext_for(1, MMUEXT_PIN_L4_TABLE, tables[0].0, 0), EINVAL);
+    guest.assert_idle(&tables);
+}
+
 #[test]
 fn teardown_returns_every_frame_and_foreign_mappings_return_theirs() {
     let world = world();
