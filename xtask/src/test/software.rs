@@ -1,4 +1,4 @@
-//! Debian's own software above a hypervisor, unmodified, as its packages install it: libvirt and xentop.
+//! Debian's own software above a hypervisor, unmodified, as its packages install it: libvirt, xentop and xen-tools.
 //!
 //! The host's root file system is that of `rootfs::Purpose::Host`; systemd starts Debian's daemons there.
 
@@ -39,8 +39,12 @@ const VIRSH: Expect = Expect::Output(&[
     "all well",
 ]);
 
+const IMAGES: Expect = Expect::Output(&["this is made, swap 1", "192.168.77.9/24", "all well"]);
+
 /// The table.
 pub const BOOTS: &[Boot] = &[
     host("every_command_of_virsh_on_ferroxen", "ferroxen", above!("ferroxen", "virsh.sh"), VIRSH),
     host("every_command_of_virsh_on_debians_xen", "xen", above!("xen", "virsh.sh"), VIRSH),
+    host("a_guest_of_xen_tools_on_ferroxen", "ferroxen", above!("ferroxen", "images.sh"), IMAGES),
+    host("a_guest_of_xen_tools_on_debians_xen", "xen", above!("xen", "images.sh"), IMAGES),
 ];
