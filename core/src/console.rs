@@ -300,6 +300,11 @@ mod tests {
         let pieces = collect(format_args!("{long}\nend"));
         assert!(pieces.iter().all(|piece| piece.len() <= LINE));
         assert_eq!(pieces.concat(), alloc::format!("(XEN) {long}\n(XEN) end\n"));
+        // The longest one that is whole, and one more.
+        for (more, lens) in [(0, &[LINE][..]), (1, &[LINE, 1])] {
+            let text = "a".repeat(LINE - MARK.len() - 1 + more);
+            assert_eq!(collect(format_args!("{text}")).iter().map(|piece| piece.len()).collect::<Vec<_>>(), lens);
+        }
     }
 
     #[test]
@@ -356,6 +361,16 @@ mod tests {
         assert_eq!(console.receive(b'h'), Received::Key(b'h'));
         assert_eq!([1, 1, 1].map(|key| console.receive(key))[2], Received::Switched(false));
         assert_eq!(console.take_input(&mut buffer), 0);
+    }
+
+    #[test]
+    fn whoever_has_input_at_boot_has_it_first() {
+        let console = Console::default();
+        for ours_first in [true, false] {
+            console.start_input(Conswitch { ours_first, ..Conswitch::default() });
+            let to = if ours_first { Received::Key(b'x') } else { Received::ForGuest };
+            assert_eq!((console.conswitch().ours_first, console.receive(b'x')), (ours_first, to));
+        }
     }
 
     #[test]

@@ -114,3 +114,71 @@ impl AtomicCpuMask {
         if mask.is_empty() { CpuMask([u64::MAX; MAX_CPUS / 64]) } else { mask }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// Both ends of each word, and one in the middle.
+    const CPUS: [u16; 9] = [0, 1, 37, 63, 64, 127, 128, 191, 255];
+
+    fn mask(cpus: &[u16]) -> CpuMask {
+        cpus.iter().fold(CpuMask::EMPTY, |mut mask, cpu| {
+            mask.set(CpuId(*cpu));
+            mask
+        })
+    }
+
+    fn members(mask: &CpuMask) -> Vec<u16> {
+        mask.iter().map(|cpu| cpu.0).collect()
+    }
+
+    #[test]
+    fn masks_are_sets_of_cpus() {
+        // Every pair of subsets of the list: its bits say who is in.
+        let subset = |bits: u16| -> BTreeSet<u16> {
+            CPUS.iter().enumerate().filter(|(i, _)| bits >> i & 1 == 1).map(|(_, cpu)| *cpu).collect()
+        };
+        for bits in 0..1 << CPUS.len() {
+            let (one, other) = (subset(bits), subset(bits.rotate_left(5) ^ bits));
+            let [a, b] = [&one, &other].map(|set| mask(&set.iter().copied().collect::<Vec<_>>()));
+            assert_eq!(members(&a), one.iter().copied().collect::<Vec<_>>());
+            assert_eq!(members(&a.union(&b)), one.union(&other).copied().collect::<Vec<_>>());
+            assert_eq!(members(&a.and(&b)), one.intersection(&other).copied().collect::<Vec<_>>());
+            assert_eq!((a.is_empty(), format!("{a:?}")), (one.is_empty(), format!("{one:?}")));
+            for cpu in 0..256 {
+                assert_eq!(a.has(CpuId(cpu)), one.contains(&cpu));
+            }
+        }
+    }
+
+    #[test]
+    fn a_mask_for_several_cpus_tells_who_was_there() {
+        let shared = AtomicCpuMask::default();
+        for cpu in CPUS {
+            assert!(!shared.set(CpuId(cpu)) && shared.set(CpuId(cpu)));
+        }
+        assert_eq!(shared.load(), mask(&CPUS));
+        for (gone, cpu) in CPUS.iter().enumerate() {
+            shared.clear(CpuId(*cpu));
+            assert_eq!(members(&shared.load()), CPUS[gone + 1..]);
+            shared.clear(CpuId(*cpu));
+        }
+        assert_eq!(shared.load_or_all().iter().count(), MAX_CPUS);
+        shared.store(&mask(&[3, 200]));
+        assert_eq!(members(&shared.load_or_all()), [3, 200]);
+    }
+
+    #[test]
+    fn a_cpu_out_of_range_is_in_no_mask() {
+        let mut all = mask(&CPUS);
+        all.set(CpuId(256));
+        all.clear(CpuId(256 + 63));
+        assert_eq!((all, all.has(CpuId(256))), (mask(&CPUS), false));
+        let shared = AtomicCpuMask::default();
+        assert!(!shared.set(CpuId(256)) && !shared.set(CpuId(256)));
+        shared.clear(CpuId(256));
+        assert!(shared.load().is_empty());
+    }
+}

@@ -201,3 +201,57 @@ fn element<T>(base: Vaddr, index: u64) -> Result<Vaddr, Stop> {
         .map(Vaddr)
         .ok_or(Stop::from(Fault { at: base }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flushes_are_joined_and_never_lost() {
+        let mut effects = Effects::default();
+        assert!(effects.is_empty() && effects.page().is_none() && effects.only_page().is_none());
+        effects.flush(Flush::Page(Vaddr(0x1000)));
+        assert!(!effects.is_empty());
+        assert_eq!((effects.page(), effects.only_page()), (Some(Vaddr(0x1000)), Some(Vaddr(0x1000))));
+        // The same again is the same; address 0 is one like another.
+        effects.flush(Flush::Page(Vaddr(0x1000)));
+        assert_eq!((effects.only_page(), effects.has(Effect::FLUSH_ALL)), (Some(Vaddr(0x1000)), false));
+        effects.flush(Flush::NonGlobal);
+        assert!(effects.has(Effect::FLUSH_NON_GLOBAL) && !effects.has(Effect::FLUSH_ALL));
+        assert_eq!((effects.page(), effects.only_page()), (Some(Vaddr(0x1000)), None));
+        // Two pages are everything, and stay it.
+        for _ in 0..2 {
+            effects.flush(Flush::Page(Vaddr(0)));
+            assert!(effects.has(Effect::FLUSH_ALL | Effect::FLUSH_NON_GLOBAL | Effect::FLUSH_PAGE));
+        }
+        let mut all = Effects::default();
+        for _ in 0..2 {
+            all.flush(Flush::All);
+            assert!(all.has(Effect::FLUSH_ALL));
+        }
+    }
+
+    #[test]
+    fn a_flush_ends_flushes_only() {
+        let mut effects = Effects::default();
+        effects.add(Effect::LOAD_DEBUG | Effect::RESCHEDULE);
+        let without = effects;
+        for what in [Flush::All, Flush::NonGlobal, Flush::Page(Vaddr(0x1000))] {
+            effects.flush(what);
+        }
+        effects.flushed();
+        let flush = [Effect::FLUSH_ALL, Effect::FLUSH_NON_GLOBAL, Effect::FLUSH_PAGE];
+        assert!(!flush.into_iter().any(|kind| effects.has(kind)));
+        assert!(without.kinds == effects.kinds && !effects.is_empty());
+    }
+
+    #[test]
+    fn segment_bases_are_joined() {
+        let mut effects = Effects::default();
+        assert_eq!(effects.segment_bases(), None);
+        effects.segment_bases_mut().fs = Some(1);
+        effects.segment_bases_mut().gs_user = Some(2);
+        let both = SegmentBases { fs: Some(1), gs_user: Some(2), ..Default::default() };
+        assert_eq!(effects.segment_bases(), Some(both));
+    }
+}

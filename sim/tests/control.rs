@@ -12,7 +12,7 @@ fn steps() -> impl Strategy<Value = Vec<[u8; STEP]>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, max_shrink_iters: 2048, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, max_shrink_iters: 1024, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_is_left_of_destroyed_domains(steps in steps()) {
