@@ -9,7 +9,7 @@ fn main() {
             "--no-pie",
             "-z",
             "max-page-size=4096",
-            "--build-id=none",
+            "--build-id=sha1",
         ] {
             println!("cargo::rustc-link-arg-bins={arg}");
         }

@@ -330,8 +330,22 @@ fn build_info(plan: &Plan) -> BuildInfo {
         compile_date: option_env!("FERROXEN_DATE").unwrap_or(""),
         changeset: option_env!("FERROXEN_CHANGESET").unwrap_or("ferroxen"),
         command_line: line.leak(),
+        build_id: build_id(),
         ..BuildInfo::default()
     }
+}
+
+/// What the linker's note says of this image; empty without one.
+fn build_id() -> &'static [u8] {
+    unsafe extern "C" {
+        static build_id_start: u8;
+        static build_id_end: u8;
+    }
+    let (start, end) = (&raw const build_id_start, &raw const build_id_end);
+    // SAFETY: the linker script sets both, around constants of this image.
+    let note = unsafe { core::slice::from_raw_parts(start, end.addr() - start.addr()) };
+    // Three numbers (name's length, contents' length, type), "GNU\0", the contents.
+    note.get(16..).unwrap_or_default()
 }
 
 fn give_to_heap(hypervisor: &Hypervisor<Machine>, start: u64, end: u64) {
