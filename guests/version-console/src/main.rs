@@ -114,12 +114,11 @@ fn build_id(report: &mut Report) {
         version(XENVER_build_id.into(), page.va())
     };
     let page = Page::new();
-    const REASON: &str = "its ELF file has no build id, so that two builds are the same bytes";
     report.result("no room at all", ask(page, 0), EINVAL);
-    report.differs("the build id's length", version(XENVER_build_id.into(), 0), 20, ENODATA, REASON);
-    report.differs("too little room", ask(page, 8), ENOBUFS, ENODATA, REASON);
-    report.differs("room", ask(page, 64), 20, ENODATA, REASON);
-    report.expect("the id is there", page.read(1) != 0, !start::is_ferroxen());
+    report.result("the build id's length", version(XENVER_build_id.into(), 0), 20);
+    report.result("too little room", ask(page, 8), ENOBUFS);
+    report.result("room", ask(page, 64), 20);
+    report.expect("the id is there", page.read(1) != 0, true);
     report.expect("and nothing behind it", page.read(16), 0);
     for at in NOWHERE {
         report.result("nowhere", version(XENVER_build_id.into(), at), EFAULT);

@@ -15,6 +15,7 @@ d() {
 says() { grep -q -e "$1" /tmp/out || ok false "no \"$1\" in $(cat /tmp/out)"; }
 ups() { [ $(grep -c 'lv: up' $(log lv)) = $1 ]; }
 state() { virsh domstate lv | grep -qx "$1"; }
+inactive() { virsh domid lv | grep -qx -- -; }
 mem() { xl list lv | awk 'END { exit $3 != '$1' }'; }
 online() { [ $(xl vcpu-list lv | sed 1d | grep -vce '--p') = $1 ]; }
 answers() { ping -q -c 1 -w 2 192.168.77.2; }
@@ -102,13 +103,14 @@ d 0 1 'internal error' save lv /tmp/saved
 [ $ours = 1 ] || { ok until_ok 50 state 'shut off'; t 0 restore /tmp/saved; rm -f /tmp/saved; }
 ok state running; ok until_ok 200 answers
 t 1 restore /tmp/b.img; t 1 migrate lv xen+ssh://nowhere/; t 0 managedsave-remove lv
+t 0 domifaddr lv
 echo '# what libvirt has for other hypervisors only'
-for c in 'nodecpumap' 'domstats' 'domstats lv' 'domrename lv lw' 'domblkinfo lv xvda' 'domifaddr lv' 'domcontrol lv' 'nodecpustats' 'nodememstats' 'node-memory-tune' 'freepages 0 4' 'cpu-models x86_64' 'hypervisor-cpu-baseline /root/lv.xml'; do t 1 $c; done
+for c in 'nodecpumap' 'domstats' 'domstats lv' 'domrename lv lw' 'domblkinfo lv xvda' 'domcontrol lv' 'nodecpustats' 'nodememstats' 'node-memory-tune' 'freepages 0 4' 'cpu-models x86_64' 'hypervisor-cpu-baseline /root/lv.xml'; do t 1 $c; done
 for c in domtime domhostname domblkerror domfsinfo guestinfo guestvcpus blkdeviotune blkiotune perf screenshot domfsfreeze domdirtyrate-calc reset; do case $c in blkdeviotune) t 1 $c lv xvda ;; *) t 1 $c lv ;; esac; done
 t 1 inject-nmi lv; t 1 send-key lv KEY_A; t 1 send-process-signal lv 1 9; t 1 vncdisplay lv; t 1 snapshot-list lv; t 1 checkpoint-list lv; t 1 set-user-password lv root x; t 1 blockpull lv xvda
 echo '# ends'
 t 0 reboot lv; ok until_ok 900 ups 2; ok until_ok 100 answers; ok state running
-t 0 shutdown lv; ok until_ok 300 state 'shut off'; t 1 shutdown lv; t 1 destroy lv; t 1 suspend lv; t 1 console lv
+t 0 shutdown lv; ok until_ok 300 state 'shut off'; ok until_ok 100 inactive; t 1 shutdown lv; t 1 destroy lv; t 1 suspend lv; t 1 console lv
 t 0 start lv; ok until_ok 900 ups 3; t 0 destroy lv; t 0 domstate lv --reason; says destroyed; t 0 undefine lv; t 1 domstate lv; t 1 undefine lv
 t 0 create /root/lv.xml; ok until_ok 900 ups 4; ok until_ok 100 answers; typed 'virsh console lv' 'Connected to domain' '\n' '# ' 'poweroff\n' >/tmp/typescript; gone() { ! virsh domstate lv; }; ok until_ok 300 gone; t 0 list --all
 t 0 create /root/lv.xml --paused; t 0 destroy lv --graceful; t 1 create /root/lv.xml --junk; t 1 none; t 1 destroy 0
