@@ -112,8 +112,8 @@ echo '# ends'
 t 0 reboot lv; ok until_ok 900 ups 2; ok until_ok 100 answers; ok state running
 t 0 shutdown lv; ok until_ok 300 state 'shut off'; ok until_ok 100 inactive; t 1 shutdown lv; t 1 destroy lv; t 1 suspend lv; t 1 console lv
 t 0 start lv; ok until_ok 900 ups 3; t 0 destroy lv; t 0 domstate lv --reason; says destroyed; t 0 undefine lv; t 1 domstate lv; t 1 undefine lv
-t 0 create /root/lv.xml; ok until_ok 900 ups 4; ok until_ok 100 answers; typed 'virsh console lv' 'Connected to domain' '\n' '# ' 'poweroff\n' >/tmp/typescript; gone() { ! virsh domstate lv; }; ok until_ok 300 gone; t 0 list --all
-t 0 create /root/lv.xml --paused; t 0 destroy lv --graceful; t 1 create /root/lv.xml --junk; t 1 none; t 1 destroy 0
+t 0 create /root/lv.xml; ok until_ok 900 ups 4; ok until_ok 100 answers; typed 'virsh console lv' 'Connected to domain' '\n' '# ' 'poweroff -f\n' >/tmp/typescript || ok false "$(cat -v /tmp/typescript)"; gone() { ! virsh domstate lv; }; ok until_ok 300 gone; t 0 list --all
+t 0 create /root/lv.xml --paused; t 1 destroy lv --graceful; t 0 destroy lv; t 1 create /root/lv.xml --junk; t 1 none; t 1 destroy 0
 settled() { used >/tmp/after; cmp -s /tmp/before /tmp/after; }
 until_ok 100 settled && echo nothing is left || { diff /tmp/before /tmp/after; ok false "something is left"; }
 [ $bad = 0 ] && echo all well || { for f in $(log lv) /var/log/xen/xl-*.log /var/log/libvirt/libxl/*.log; do echo "--- $f"; tail -n 25 $f; done; xl dmesg | tail -n 30; journalctl -b -u libvirtd --no-pager | tail -n 30; xl list; }
