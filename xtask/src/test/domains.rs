@@ -64,6 +64,8 @@ const MIXED: Expect = Expect::Output(&[
     "all well",
 ]);
 
+const SWAP: Expect = Expect::Output(&["killed xenstored", "killed xenconsoled", "nothing is left", "all well"]);
+
 const XL: Expect =
     Expect::Output(&["0  xl info", "1  xl restore", "0  xl shutdown -w ramdisk", "nothing is left", "all well"]);
 
@@ -168,6 +170,10 @@ pub const BOOTS: &[Boot] = &[
     mixed(Whose::Ferroxen, xl("every_command_of_xl_with_our_daemons_on_ferroxen", "ferroxen", "both")),
     mixed(Whose::Ferroxen, xl("every_command_of_xl_with_our_daemons_on_debians_xen", "xen", "both")),
     mixed(Whose::Oxenstored, xl("every_command_of_xl_with_oxenstored_on_ferroxen", "ferroxen", "both")),
+    Boot {
+        full: false,
+        ..mixed(Whose::Ferroxen, guests("debians_xl_with_our_daemons_which_are_killed", script!("swap.sh"), SWAP, 600))
+    },
     mixed(Whose::Debian, guests("our_tools_with_debians_daemons_on_ferroxen", script!("mixed.sh"), MIXED, 900)),
     mixed(Whose::Oxenstored, guests("our_tools_with_oxenstored_on_ferroxen", script!("mixed.sh"), MIXED, 900)),
     Boot {
