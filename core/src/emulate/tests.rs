@@ -557,3 +557,125 @@ fn a_quick_privileged_instruction_does_what_the_full_decoder_says() {
     }
     assert!(quick_ones > 1000, "{quick_ones}");
 }
+
+#[test]
+fn strings_move_each_width_by_each_address_size_of_each_mode() {
+    use Mode::{Bits16, Bits32, Bits64};
+    for (mode, prefixes, wide, width, address_bytes) in [
+        (Bits64, &[][..], false, 1, 8),
+        (Bits64, &[0x66], true, 2, 8),
+        (Bits64, &[], true, 4, 8),
+        (Bits64, &[0x67], false, 1, 4),
+        (Bits64, &[0x67, 0x66], true, 2, 4),
+        (Bits64, &[0x67], true, 4, 4),
+        (Bits32, &[], false, 1, 4),
+        (Bits32, &[0x66], true, 2, 4),
+        (Bits32, &[0x67], true, 4, 2),
+        (Bits16, &[], false, 1, 2),
+        (Bits16, &[], true, 2, 2),
+        (Bits16, &[0x66], true, 4, 2),
+        (Bits16, &[0x67], true, 2, 4),
+    ] {
+        let view = View { mode, ..KERNEL };
+        // What the address size does not reach: 16-bit registers keep it, 32-bit ones lose it.
+        let high = if address_bytes == 8 { 0 } else { 0xdead_beef_5a5a_0000 & (u64::MAX << (8 * address_bytes)) };
+        let kept = if address_bytes == 2 { high } else { 0 };
+        for input in [true, false] {
+            let opcode = if input { 0x6c } else { 0x6e } | u8::from(wide);
+            let code: Vec<u8> = prefixes.iter().copied().chain([0xf3, opcode]).collect();
+            let segments = [SegmentName::Es, SegmentName::Ds].map(|name| (name, Segment::flat(0))).to_vec();
+            let memory = (0x1000..0x1010).map(|at| (at, at as u8)).collect();
+            let mut machine = Machine { memory, segments, ..Machine::default() };
+            let before = Regs { rip: 0xfffd, rcx: high | 2, rsi: high | 0x1000, rdi: high | 0x1000, ..regs() };
+            let mut r = before;
+            assert_eq!(privileged_op(&mut r, &view, &code, &mut machine), DONE, "{mode:?} {code:02x?}");
+            let end = 0xfffd + code.len() as u64;
+            let rip = if mode == Bits16 { end & 0xffff } else { end };
+            let moved = kept | (0x1000 + 2 * u64::from(width));
+            let (rsi, rdi) = if input { (before.rsi, moved) } else { (moved, before.rdi) };
+            assert_eq!(r, Regs { rip, rcx: kept, rsi, rdi, rflags: 0x202, ..before }, "{mode:?} {code:02x?}");
+            let bytes: Vec<u8> = (0x1000..0x1010).map(|at| machine.memory[&at]).collect();
+            let cut = 64 - 8 * u32::from(width);
+            if input {
+                let mut expected: Vec<u8> = (0..16).collect();
+                for (to, n) in expected.chunks_mut(width.into()).zip(1..=2u8) {
+                    to.copy_from_slice(&[n, 0xab, 0xf8, 0x0c][..width.into()]);
+                }
+                assert_eq!(bytes, expected, "{mode:?} {code:02x?}");
+            } else {
+                let all = 0x0706_0504_0302_0100_u64;
+                let part = |n: u32| ((all >> (8 * u32::from(width) * n)) << cut >> cut) as u32;
+                assert_eq!(machine.out, [(0xcf8, width, part(0)), (0xcf8, width, part(1))], "{mode:?} {code:02x?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_segment_prefix_names_the_segment_outside_64_bit_code() {
+    use SegmentName::{Cs, Ds, Es, Fs, Gs, Ss};
+    let names = [Es, Cs, Ss, Ds, Fs, Gs];
+    let bases = (1..).zip(names).map(|(n, name)| (name, Segment::flat(n * 0x1000)));
+    for (n, prefix) in (1u64..).zip([0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65]) {
+        let memory = [(n * 0x1000, n as u8)].into_iter().collect();
+        let mut machine = Machine { memory, segments: bases.clone().collect(), ..Machine::default() };
+        let view = View { mode: Mode::Bits32, ..KERNEL };
+        let mut r = Regs { rsi: 0, ..regs() };
+        assert_eq!(privileged_op(&mut r, &view, &[prefix, 0x6e], &mut machine), DONE, "{prefix:#x}");
+        assert_eq!(machine.out, [(0xcf8, 1, n as u32)]);
+    }
+}
+
+#[test]
+fn the_last_port_of_the_bitmap_is_in_it() {
+    let view = View { iopl: 0, iobmp_limit: 0x400, ..USER };
+    let run = |code: &[u8], port: u64| {
+        let mut machine = Machine { bitmap: [(0x7f, 0)].into_iter().collect(), ..Machine::default() };
+        privileged_op(&mut Regs { rdx: port, ..regs() }, &view, code, &mut machine)
+    };
+    assert_eq!([run(&[0xec], 0x3ff), run(&[0x66, 0xed], 0x3fe), run(&[0xed], 0x3fc)], [DONE; 3]);
+    assert_eq!([run(&[0x66, 0xed], 0x3ff), run(&[0xed], 0x3fd)], [gp(); 2]);
+}
+
+#[test]
+fn machine_status_words_go_through_memory_too() {
+    let memory = || [(0x1000, 0xf8), (0x1001, 0xff), (0x1002, 0x55)].into_iter().collect();
+    let machine = || Machine { crs: [(0, 0x8005_a033)].into_iter().collect(), memory: memory(), ..Machine::default() };
+    let (lmsw, smsw) = ([0x0f, 0x01, 0x37], [0x0f, 0x01, 0x27]);
+    let at = |rdi| Regs { rdi, ..regs() };
+
+    let mut loads = machine();
+    assert_eq!(privileged_op(&mut at(0x1000), &KERNEL, &lmsw, &mut loads), DONE);
+    assert_eq!(loads.crs[&0], 0x8005_a039, "the low four bits, of which PE stays");
+    let mut r = Regs { rax: 0xffff_fff1, ..regs() };
+    assert_eq!(privileged_op(&mut r, &KERNEL, &[0x0f, 0x01, 0xf0], &mut loads), DONE);
+    assert_eq!(loads.crs[&0], 0x8005_a031);
+    let outcome = privileged_op(&mut at(0x1002), &KERNEL, &lmsw, &mut loads);
+    assert_eq!(outcome, Outcome::Raise(Exception::pf(Vaddr(0x1003), false)));
+    assert_eq!(privileged_op(&mut at(1 << 47), &KERNEL, &lmsw, &mut loads), gp());
+
+    let mut stores = machine();
+    assert_eq!(privileged_op(&mut at(0x1000), &USER, &smsw, &mut stores), DONE);
+    assert_eq!([0x1000, 0x1001, 0x1002].map(|at| stores.memory[&at]), [0x33, 0xa0, 0x55]);
+    let outcome = privileged_op(&mut at(0x1002), &USER, &smsw, &mut stores);
+    assert_eq!(outcome, Outcome::Raise(Exception::pf(Vaddr(0x1003), true)));
+}
+
+#[test]
+fn fifteen_bytes_that_need_a_sixteenth_are_gp() {
+    for tail in [&[0x66, 0x66][..], &[0x66, 0x0f], &[0x0f, 0x01], &[0x66, 0xe4], &[0x66, 0xea]] {
+        let code: Vec<u8> = [0x66; 13].iter().chain(tail).copied().collect();
+        assert_eq!(privileged_op(&mut regs(), &KERNEL, &code, &mut Machine::default()), gp(), "{tail:02x?}");
+    }
+}
+
+#[test]
+fn error_codes_of_page_faults_are_the_processors() {
+    let codes = [Exception::pf(Vaddr(1), false), Exception::pf(Vaddr(1), true), Exception::pf_fetch(Vaddr(1))];
+    assert_eq!(
+        codes.map(|fault| fault.error_code),
+        [Some(0b00100), Some(0b00110), Some(0b10100)],
+        "U, U and W, U and I"
+    );
+    assert_eq!(codes.map(|fault| (fault.vector, fault.cr2)), [(14, Some(Vaddr(1))); 3]);
+}
