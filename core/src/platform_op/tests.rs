@@ -207,7 +207,16 @@ fn registers_are_not_open() {
 #[test]
 fn what_xen_is_not_in_charge_of_is_no_command() {
     let mut machine = Machine::default();
-    for cmd in [XENPF_change_freq, XENPF_getidletime, XENPF_efi_runtime_call, XENPF_mem_hotadd, 1, 1000] {
+    for cmd in [
+        XENPF_change_freq,
+        XENPF_getidletime,
+        XENPF_microcode_update,
+        XENPF_cpu_hotadd,
+        XENPF_mem_hotadd,
+        XENPF_efi_runtime_call,
+        1,
+        1000,
+    ] {
         assert_eq!(call(&mut machine, 0, cmd, [0u8; 128]), Err(Errno::ENOSYS), "{cmd}");
     }
     for (kind, result) in [(XEN_PM_CX, Ok(())), (XEN_PM_PX, Ok(())), (XEN_PM_PDC, Ok(())), (9, Err(Errno::EINVAL))] {
@@ -424,4 +433,30 @@ fn uefi_tells_its_tables_vendor_and_memory() {
         assert_eq!(world.platform().peek::<[u16; 4]>(BUFFER), expected);
     }
     assert_eq!(ask(77, &nothing), Err(Errno::EINVAL));
+}
+
+#[test]
+fn a_quirk_of_the_machine_is_taken_note_of_and_an_unknown_one_is_refused() {
+    for (quirk_id, result) in [
+        (QUIRK_NOIRQBALANCING, Ok(())),
+        (QUIRK_IOAPIC_BAD_REGSEL, Ok(())),
+        (QUIRK_IOAPIC_GOOD_REGSEL, Ok(())),
+        (0, Err(Errno::EINVAL)),
+        (4, Err(Errno::EINVAL)),
+    ] {
+        let done = call(&mut Machine::default(), 0, XENPF_platform_quirk, XenpfPlatformQuirk { quirk_id });
+        assert_eq!(done.map(|_| ()), result, "{quirk_id}");
+    }
+}
+
+#[test]
+fn no_core_is_parked_and_none_can_be() {
+    let park = |r#type, idle_nums| {
+        call(&mut Machine::default(), 0, XENPF_core_parking, XenpfCoreParking { r#type, idle_nums })
+            .map(|arg| arg.idle_nums)
+    };
+    assert_eq!(park(XEN_CORE_PARKING_GET, 7), Ok(0));
+    assert_eq!(park(XEN_CORE_PARKING_SET, 0), Ok(0));
+    assert_eq!(park(XEN_CORE_PARKING_SET, 1), Err(Errno::EOPNOTSUPP));
+    assert_eq!(park(3, 0), Err(Errno::EINVAL));
 }
