@@ -118,7 +118,7 @@ impl QuickStore {
             0x89 => Kind::Put(*register(regs, source)),
             0x87 => Kind::Exchange(*register(regs, source), source),
             0x0f => Kind::CompareExchange(*register(regs, source)),
-            0x80 if field == 4 => Kind::And((u128::from(high) << 64 | u128::from(low)).wrapping_shr(8 * at) as u8),
+            0x80 if field == 4 => Kind::And(byte(at)),
             0xc7 if field == 0 => {
                 let value = (u128::from(high) << 64 | u128::from(low)).wrapping_shr(8 * at) as i32;
                 Kind::Put(i64::from(value) as u64)

@@ -493,6 +493,81 @@ mod stores {
     }
 
     #[test]
+    fn set_on_condition_writes_a_byte_by_the_flags() {
+        const CF: u64 = 1 << 0;
+        const PF: u64 = 1 << 2;
+        const ZF: u64 = 1 << 6;
+        const SF: u64 = 1 << 7;
+        const OF: u64 = 1 << 11;
+        for subset in 0..32u64 {
+            let flags: u64 =
+                (0u64..).zip([CF, PF, ZF, SF, OF]).map(|(n, flag)| if subset >> n & 1 != 0 { flag } else { 0 }).sum();
+            let has = |flag: u64| flags & flag != 0;
+            // In the order of the opcodes; each second one is the opposite (manual, appendix of condition codes).
+            let (less, below_or_equal) = (has(SF) != has(OF), has(CF) || has(ZF));
+            let conditions =
+                [has(OF), has(CF), has(ZF), below_or_equal, has(SF), has(PF), less, less || has(ZF)].map(|c| [c, !c]);
+            for (opcode, condition) in (0x90u8..).zip(conditions.as_flattened()) {
+                let r = Regs { rflags: 0x202 | flags, ..at_rdi() };
+                let store = decode(&r, &[0x0f, opcode, 0x07], 0x2008).unwrap();
+                assert_eq!((store.width, store.needs_current()), (1, false));
+                let step = store.on_entry(0x1111_2222_3333_44ee, 0).unwrap();
+                let new = 0x1111_2222_3333_4400 | u64::from(*condition);
+                assert_eq!(step.new, Some(new), "{opcode:#x} with {flags:#x}");
+                assert_eq!(step.regs.rflags, r.rflags);
+            }
+        }
+    }
+
+    #[test]
+    fn what_changes_memory_needs_what_it_holds() {
+        for (code, needs) in [
+            (&[0x48, 0x89, 0x37][..], false),        // mov
+            (&[0x48, 0xab], false),                  // stos
+            (&[0x48, 0xa5], false),                  // movs
+            (&[0x48, 0x87, 0x37], true),             // xchg
+            (&[0x48, 0x01, 0x37], true),             // add
+            (&[0x48, 0x11, 0x37], true),             // adc
+            (&[0x48, 0x29, 0x37], true),             // sub
+            (&[0x48, 0x19, 0x37], true),             // sbb
+            (&[0x48, 0x21, 0x37], true),             // and
+            (&[0x48, 0x09, 0x37], true),             // or
+            (&[0x48, 0x31, 0x37], true),             // xor
+            (&[0x48, 0xff, 0x07], true),             // inc
+            (&[0x48, 0xff, 0x0f], true),             // dec
+            (&[0x48, 0xf7, 0x17], true),             // not
+            (&[0x48, 0xf7, 0x1f], true),             // neg
+            (&[0x48, 0x0f, 0xc1, 0x37], true),       // xadd
+            (&[0x48, 0x0f, 0xb1, 0x37], true),       // cmpxchg
+            (&[0x0f, 0xc7, 0x0f], true),             // cmpxchg8b
+            (&[0x48, 0x0f, 0xba, 0x2f, 0x01], true), // bts
+        ] {
+            let store = decode(&at_rdi(), code, 0x2008).unwrap();
+            assert_eq!(store.needs_current(), needs, "{code:02x?}");
+            assert_eq!(store.replaces_entry(), !needs, "{code:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_repeated_string_is_single_stepped_by_iteration() {
+        for (rflags, single_step) in [(0x202, false), (0x302, true)] {
+            for (rcx, rip) in [(2, RIP), (1, RIP + 3)] {
+                let r = Regs { rdi: 0x2000, rcx, rflags, ..regs() };
+                let step = decode(&r, &[0xf3, 0x48, 0xab], 0x2000).unwrap().on_entry(1, 0).unwrap();
+                assert_eq!((step.single_step, step.regs.rcx, step.regs.rip), (single_step, rcx - 1, rip));
+            }
+        }
+    }
+
+    #[test]
+    fn fifteen_bytes_that_need_a_sixteenth_are_no_store() {
+        for tail in [&[0x66, 0x66][..], &[0x66, 0x89], &[0x48, 0x89], &[0xc6, 0x07], &[0x48, 0x0f]] {
+            let code: Vec<u8> = [0x66; 13].iter().chain(tail).copied().collect();
+            assert_eq!(decode(&at_rdi(), &code, 0x2008), Err(Refused::NotAStore), "{tail:02x?}");
+        }
+    }
+
+    #[test]
     fn what_is_not_a_store_there_is_refused() {
         let r = at_rdi();
         assert_eq!(decode(&r, &[0x48, 0x89, 0x37], 0x2010), Err(Refused::Elsewhere));
@@ -678,4 +753,36 @@ fn error_codes_of_page_faults_are_the_processors() {
         "U, U and W, U and I"
     );
     assert_eq!(codes.map(|fault| (fault.vector, fault.cr2)), [(14, Some(Vaddr(1))); 3]);
+}
+
+#[test]
+fn each_instruction_that_kernels_execute_all_day_is_quick() {
+    let view = View { iopl: 1, ..KERNEL };
+    let quick = |view: &View, code: &[u8]| {
+        let mut bytes = [0x70; 16];
+        bytes[..code.len()].copy_from_slice(code);
+        let words = u128::from_le_bytes(bytes);
+        let mut machine = Machine { msrs: BTreeMap::from([(0x10, 1)]), ..Machine::default() };
+        let mut r = Regs { rcx: 0x10, ..regs() };
+        let outcome = quick_privileged_op(&mut r, view, [words as u64, (words >> 64) as u64], &mut machine)?;
+        assert_eq!((outcome, r.rip), (DONE, RIP + code.len() as u64), "{code:02x?}");
+        Some((machine.out.len(), machine.reads))
+    };
+    for (code, done) in [(&[0xfa][..], (0, 0)), (&[0xfb], (0, 0)), (&[0x0f, 0x30], (0, 0)), (&[0x0f, 0x32], (0, 0))] {
+        assert_eq!(quick(&view, code), Some(done), "{code:02x?}");
+        assert_eq!(quick(&View { kernel: false, ..view }, code), None, "{code:02x?}");
+    }
+    let no_level = View { iopl: 0, ..view };
+    for opcode in (0xe4..=0xe7).chain(0xec..=0xef) {
+        let code = if opcode < 0xe8 { vec![opcode, 0x71] } else { vec![opcode] };
+        let done = if opcode & 2 != 0 { (1, 0) } else { (0, 1) };
+        for code in [code.clone(), [&[0x66], &code[..]].concat()] {
+            assert_eq!(quick(&view, &code), Some(done), "{code:02x?}");
+            assert_eq!(quick(&no_level, &code), None, "{code:02x?}");
+        }
+    }
+    assert_eq!([&[0xfa][..], &[0xfb]].map(|code| quick(&no_level, code)), [None; 2]);
+    for other in [&[0xf4][..], &[0x0f, 0x31], &[0x0f, 0x20, 0xc0], &[0x48, 0xef]] {
+        assert_eq!(quick(&view, other), None, "{other:02x?}");
+    }
 }
