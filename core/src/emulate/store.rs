@@ -115,7 +115,7 @@ impl Store {
         decoder.decode_out(&mut instruction);
         match decoder.last_error() {
             DecoderError::None => {}
-            DecoderError::NoMoreBytes if code.len() < super::MAX_INSTRUCTION => return Err(Refused::Fetch),
+            DecoderError::NoMoreBytes => return Err(Refused::Fetch),
             _ => return Err(Refused::NotAStore),
         }
         let mut linear = |name: Register, offset: u64| {

@@ -745,6 +745,39 @@ fn fifteen_bytes_that_need_a_sixteenth_are_gp() {
 }
 
 #[test]
+fn a_fault_leaves_the_registers() {
+    let memory = || [(0x1000, 0)].into_iter().collect();
+    let machine = || Machine { crs: [(0, 0x8005_0033)].into_iter().collect(), memory: memory(), ..Machine::default() };
+    let tsd = View { tsd: true, ..USER };
+    for (view, code) in [
+        (&KERNEL, &[0x0f, 0x20, 0xd8][..]), // mov rax, cr3
+        (&KERNEL, &[0x0f, 0x22, 0xd8]),     // mov cr3, rax
+        (&KERNEL, &[0x0f, 0x21, 0xf3]),     // mov rbx, dr6
+        (&KERNEL, &[0x0f, 0x23, 0xfb]),     // mov dr7, rbx
+        (&KERNEL, &[0x0f, 0x32]),           // rdmsr
+        (&KERNEL, &[0x0f, 0x30]),           // wrmsr
+        (&KERNEL, &[0x0f, 0x33]),           // rdpmc
+        (&KERNEL, &[0x0f, 0x01, 0xd1]),     // xsetbv
+        (&KERNEL, &[0x0f, 0x01, 0x37]),     // lmsw [rdi]
+        (&USER, &[0x0f, 0x01, 0x27]),       // smsw [rdi]
+        (&USER, &[0x0f, 0x06]),             // clts
+        (&USER, &[0xec]),                   // in dx, al
+        (&USER, &[0xf3, 0x6c]),             // rep insb
+        (&KERNEL, &[0xf3, 0x6c]),           // the same, with nothing at rdi
+        (&tsd, &[0x0f, 0x31]),              // rdtsc
+        (&tsd, &[0x0f, 0x01, 0xf9]),        // rdtscp
+        (&KERNEL, &[0x48, 0xcf]),           // iretq
+        (&KERNEL, &[0x0f]),
+    ] {
+        let before = Regs { rdi: 0x1fff, rcx: 0x77, ..regs() };
+        let mut r = before;
+        let outcome = privileged_op(&mut r, view, code, &mut machine());
+        assert!(matches!(outcome, Outcome::Raise(_)), "{code:02x?}");
+        assert_eq!(r, before, "{code:02x?}");
+    }
+}
+
+#[test]
 fn error_codes_of_page_faults_are_the_processors() {
     let codes = [Exception::pf(Vaddr(1), false), Exception::pf(Vaddr(1), true), Exception::pf_fetch(Vaddr(1))];
     assert_eq!(
