@@ -143,4 +143,19 @@ mod tests {
         assert!(ranges.has(10, 10) && !ranges.has(11, 11));
         assert_eq!(ranges.add(3, 2), Err(Errno::EINVAL));
     }
+
+    #[test]
+    fn a_domain_has_so_many_ranges_at_most() {
+        let mut ranges = Ranges::default();
+        (0..MAX_RANGES as u64).for_each(|n| ranges.add(n * 4, n * 4 + 2).unwrap());
+        let beyond = MAX_RANGES as u64 * 4;
+        assert_eq!(ranges.add(beyond, beyond), Err(Errno::ENOMEM));
+        assert_eq!(ranges.remove(1, 1), Err(Errno::ENOMEM), "that would make two of one");
+        assert!(ranges.has(0, 2) && !ranges.meets(beyond, beyond));
+        ranges.add(3, 3).unwrap();
+        ranges.add(beyond, beyond).unwrap();
+        assert!(ranges.has(0, 6) && ranges.has(beyond, beyond));
+        assert_eq!(ranges.remove(2, 1), Err(Errno::EINVAL));
+        assert!(!ranges.has(2, 1));
+    }
 }
