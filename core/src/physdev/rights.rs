@@ -33,7 +33,7 @@ impl Ranges {
             return Err(Errno::EINVAL);
         }
         // All that overlap or touch become one.
-        let from = self.0.partition_point(|&(_, end)| end < u64::MAX && end.saturating_add(1) < first);
+        let from = self.0.partition_point(|&(_, end)| end.saturating_add(1) < first);
         let to = self.0.partition_point(|&(start, _)| start <= last.saturating_add(1));
         if from < to {
             let low = self.0.get(from).map_or(first, |&(start, _)| start.min(first));

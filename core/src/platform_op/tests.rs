@@ -381,6 +381,11 @@ fn uefi_variables_are_written_read_and_listed() {
     let (status, _, got) = runtime(&world, &mut machine, XEN_EFI_get_variable, 0, &short).unwrap();
     assert_eq!((status, got.size), (TOO_SMALL, 5), "the firmware's answer is dom0's to judge");
 
+    world.platform().poke(BUFFER, b"xxxxxxxx");
+    world.platform().poke(NAME, &[b'W' as u16, 0]);
+    let (status, _, _) = runtime(&world, &mut machine, XEN_EFI_get_variable, 0, &get).unwrap();
+    assert_eq!((status, &world.platform().peek(BUFFER)), (NOT_FOUND, b"xxxxxxxx"), "a failed call writes no data");
+
     world.platform().poke(BUFFER, &[0u16; 4]);
     let next = XenpfEfiRuntimeCallGetNextVariableName { size: 8, name: data, ..Default::default() };
     let (status, _, got) = runtime(&world, &mut machine, XEN_EFI_get_next_variable_name, 0, &next).unwrap();

@@ -87,6 +87,9 @@ fn a_line_that_no_controller_has_takes_no_vector() {
     assert_eq!(bind(&world, &mut machine, 0, 30), Err(Errno::EINVAL));
     assert_eq!((machine.vectors.len(), world.hv.lines.line(30).unwrap().vector), (0, None));
     assert!(!world.dom(0).devices.pirq(30).unwrap().bound);
+    // An entry beyond the controller's last is not the next controller's first.
+    assert_eq!(op(&world, &mut machine, 0, PHYSDEVOP_apic_write, apic(LINES, 0)), Err(Errno::EINVAL));
+    assert!(world.hv.lines.line(LINES).unwrap().level);
 }
 
 #[test]

@@ -99,6 +99,8 @@ impl InterruptMachine for TestIrqs {
     }
     fn config_write(&mut self, function: Function, register: u16, value: u32) {
         assert!(register.is_multiple_of(4) && register < 0x100);
+        let message = function == CARD && (0x54..0x60).contains(&register);
+        assert!(!message || self.config[&(CARD, 0x50)] >> 16 & 1 == 0, "a message changes while it may be sent");
         self.config.insert((function, register), value);
     }
     fn config_write16(&mut self, function: Function, register: u16, value: u16) {

@@ -75,6 +75,14 @@ fn as_many_messages_as_the_function_can_send() {
 }
 
 #[test]
+fn what_the_firmware_left_in_a_capability_does_not_count() {
+    let (world, mut machine) = (world(), TestIrqs::default());
+    machine.config.insert((CARD, 0x50), 0x01f7_7005);
+    map(&world, &mut machine, msi(MAP_PIRQ_TYPE_MULTI_MSI, 2, 0)).unwrap();
+    assert_eq!(machine.config_read(CARD, 0x50), 0x0196_7005, "two messages, not enabled");
+}
+
+#[test]
 fn without_a_vector_nothing_is_mapped() {
     let (world, mut machine) = (world(), TestIrqs::default());
     machine.free = 0xef;
@@ -118,6 +126,8 @@ fn messages_that_a_function_forgot_are_written_again() {
     bind(&world, &mut machine, 0, 62).unwrap();
     let vector = u32::from(*machine.vectors.keys().next().unwrap());
     machine.config = TestIrqs::default().config;
+    // Somebody else used it meanwhile.
+    machine.config.insert((CARD, 0x50), 0x01f7_7005);
     let restore = PhysdevRestoreMsi { bus: CARD.bus, devfn: CARD.devfn };
     assert_eq!(op(&world, &mut machine, 0, PHYSDEVOP_restore_msi, restore), Err(Errno::ENODEV));
     let card = PhysdevManagePci { bus: CARD.bus, devfn: CARD.devfn };
