@@ -502,4 +502,83 @@ mod tests {
         }
         assert_eq!(parse("iommu=maybe").1, [Complaint::BadValue("iommu=maybe")]);
     }
+
+    #[test]
+    fn every_option_changes_its_own_field_and_nothing_else() {
+        let default = Options::default();
+        let check = |line: &str, expected: Options| assert_eq!(parse(line), (expected, Vec::new()), "{line}");
+        for (console, console_com1, console_vga) in
+            [("com1", true, false), ("vga", false, true), ("com1,vga", true, true), ("none", false, false)]
+        {
+            check(&alloc::format!("console={console}"), Options { console_com1, console_vga, ..default.clone() });
+        }
+        check("vga=current", default.clone());
+        check("vga=ask,keep", Options { vga_keep: true, ..default.clone() });
+        check("noreboot", Options { noreboot: true, ..default.clone() });
+        check("noreboot=no", default.clone());
+        check("maxcpus=1", Options { maxcpus: 1, ..default.clone() });
+        check("nosmp", Options { maxcpus: 1, ..default.clone() });
+        check("no-smap", Options { smap: false, ..default.clone() });
+        check("smep=off", Options { smap: false, ..default.clone() });
+        check("xen-version=5.20", Options { xen_version: (5, 20), ..default.clone() });
+        check("tbuf_size=1024", Options { tbuf_size: 1024, ..default.clone() });
+        check("tsc-skew=1000000", Options { tsc_skew: 1_000_000, ..default.clone() });
+        check("conswitch=z", Options { conswitch: Conswitch { letter: b'z', ours_first: false }, ..default.clone() });
+        check("dom0_max_vcpus=2-", Options { dom0_max_vcpus: (2, u32::MAX), ..default.clone() });
+        check("dom0_max_vcpus=-3", Options { dom0_max_vcpus: (1, 3), ..default.clone() });
+        check("dom0_max_vcpus=4-4", Options { dom0_max_vcpus: (4, 4), ..default.clone() });
+        check("com1=auto", Options { com1_baud: 115_200, ..default.clone() });
+        check("com1=9600/115200,8n1,0x3f8,4", Options { com1_baud: 9600, ..default.clone() });
+    }
+
+    #[test]
+    fn values_beyond_their_limits_are_bad_and_the_default_stays() {
+        for bad in [
+            "com1=0,8n1",
+            "com1=fast",
+            "console=com9",
+            "conswitch=Ax",
+            "dom0_max_vcpus=0",
+            "dom0_max_vcpus=0-4",
+            "dom0_max_vcpus=3-2",
+            "noreboot=perhaps",
+            "smap=perhaps",
+            "tbuf_size=1025",
+            "tsc-skew=-1",
+            "vga=loud",
+            "xen-version=4",
+            "xen-version=4.x",
+        ] {
+            let (options, complaints) = parse(bad);
+            let console_vga = !bad.starts_with("console");
+            assert_eq!(complaints, [Complaint::BadValue(bad)], "{bad}");
+            assert_eq!(options, Options { console_vga, ..Options::default() }, "{bad}");
+        }
+        for idle in ["vga=text-80x25", "vga=gfx-1024x768x32", "vga=mode-3", "dom0=pvh", "com2=9600"] {
+            assert_eq!(parse(idle), (Options::default(), [Complaint::NoEffect(idle)].into()));
+        }
+        let twice = "no-smap=yes";
+        assert_eq!(parse(twice), (Options::default(), [Complaint::Unknown(twice)].into()), "that means nothing in Xen");
+    }
+
+    #[test]
+    fn an_amount_is_of_the_whole_or_all_but_that_much() {
+        assert_eq!([Amount::Bytes(7).of(100), Amount::AllBut(7).of(100), Amount::AllBut(101).of(100)], [7, 93, 0]);
+        assert_eq!(parse("dom0_mem=-1G,min:2B").0.dom0_mem.amount, Some(Amount::AllBut(1 << 30)));
+        let sizes = [("1b", 1), ("1k", 1 << 10), ("1m", 1 << 20), ("1g", 1 << 30), ("1t", 1 << 40), ("2T", 2 << 40)];
+        sizes.into_iter().for_each(|(text, bytes)| assert_eq!(parse_size(text), Some(bytes), "{text}"));
+    }
+
+    #[test]
+    fn a_complaint_quotes_the_word_and_says_what_becomes_of_it() {
+        for (complaint, outcome) in [
+            (Complaint::Unknown("a=b"), "ignored"),
+            (Complaint::BadValue("a=b"), "the default is used"),
+            (Complaint::NoEffect("a=b"), "no effect"),
+            (Complaint::NotHere("a=b", "c instead"), "c instead"),
+        ] {
+            let text = alloc::format!("{complaint}");
+            assert!(text.starts_with("command line: ") && text.contains("\"a=b\"") && text.contains(outcome), "{text}");
+        }
+    }
 }

@@ -179,3 +179,28 @@ impl PvState {
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
 pub struct FpuBlock(pub [u8; 64]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_parked_when_no_level_and_no_error_is() {
+        for parked in 0..16u64 {
+            let at = |n: u64| if parked >> n & 1 != 0 { 5 } else { 0 };
+            let parked_tables = [0, 1, 2].map(|n| Mfn(at(n)));
+            let state = PvState { parked_tables, parked_error: at(3), ..PvState::default() };
+            assert_eq!(state.nothing_parked(), parked == 0, "{parked:04b}");
+        }
+    }
+
+    #[test]
+    fn the_root_follows_the_mode_and_xcr0_starts_with_x87_and_sse() {
+        let state = PvState { kernel_root: Maddr(0x1000), user_root: Maddr(0x2000), ..PvState::default() };
+        for (flags, kernel) in [(0, false), (IN_KERNEL, true), (!IN_KERNEL, false), (u32::MAX, true)] {
+            let state = PvState { flags, ..state.clone() };
+            assert_eq!((state.in_kernel(), state.root().0), (kernel, if kernel { 0x1000 } else { 0x2000 }));
+        }
+        assert_eq!([0, 1, 3, 7].map(|xcr0| PvState { xcr0, ..PvState::default() }.xcr0()), [3, 1, 3, 7]);
+    }
+}

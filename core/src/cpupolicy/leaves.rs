@@ -13,7 +13,7 @@ impl Policy {
     pub fn cpuid(&self, leaf: u32, subleaf: u32, vcpu: &VcpuView, xen: &XenInfo) -> Leaf {
         match leaf >> 16 {
             0 => self.basic_leaf(leaf, subleaf, vcpu),
-            0x4000 if leaf & 0xff00 == 0 => xen_leaves::leaf(xen, leaf, subleaf, self.xen_limit),
+            0x4000 => xen_leaves::leaf(xen, leaf, subleaf, self.xen_limit),
             0x8000 => self.extended_leaf(leaf, vcpu),
             _ => [0; 4],
         }

@@ -55,7 +55,7 @@ impl Policy {
     /// IA32_ARCH_CAPABILITIES (0 where it has none).
     pub fn pv(kind: Kind, arch_caps: u64, mut cpuid: impl FnMut(u32, u32) -> Leaf) -> Policy {
         let mut basic = [[0; 4]; BASIC];
-        let max_basic = cpuid(0, 0)[0].min(BASIC as u32 - 1);
+        let max_basic = cpuid(0, 0)[0];
         for (n, leaf) in (0u32..=max_basic).zip(&mut basic) {
             *leaf = cpuid(n, 0);
         }

@@ -362,3 +362,165 @@ fn the_hypercall_page_goes_where_the_guest_says_if_it_may() {
     assert_eq!(hardware.page, Some(5));
     assert_eq!(wrmsr(&policy, Msr::HYPERCALL_PAGE, 0x6000, &mut hardware), None);
 }
+
+#[test]
+fn leaves_beyond_the_last_one_are_not_asked_for() {
+    // An Intel processor answers those with its last basic leaf.
+    let asked = |basic: u32, extended: u32, subleaves: u32| {
+        Policy::pv(Kind::Dom0, 0, move |leaf, subleaf| match (leaf, subleaf) {
+            (0, _) => [basic, 0x756e_6547, 0x6c65_746e, 0x4965_6e69],
+            (0x8000_0000, _) => [extended, 0, 0, 0],
+            (7, 0) if basic >= 7 => [subleaves, 0, 0, 0],
+            (1..=6, _) => [0; 4],
+            _ => [u32::MAX; 4],
+        })
+        .host
+    };
+    assert_eq!(asked(6, 0x8000_0000, 0), FeatureSet::default());
+    assert_eq!(asked(7, 0x8000_0000, 0), FeatureSet::default());
+    let words = |words: &[usize]| {
+        let mut set = FeatureSet::default();
+        words.iter().for_each(|&n| set.0[n] = u32::MAX);
+        set
+    };
+    assert_eq!(asked(7, 0x8000_0000, 1), words(&[10, 12, 14, 15]));
+    assert_eq!(asked(7, 0x8000_0000, 2), words(&[10, 12, 13, 14, 15]));
+    assert_eq!(asked(7, 0x8000_0001, 0), words(&[2, 3]));
+    assert_eq!(asked(7, 0x8000_0007, 0), words(&[2, 3, 7]));
+    assert_eq!(asked(7, 0x8000_0008, 0), words(&[2, 3, 7, 8]));
+    assert_eq!(asked(7, 0x8000_0021, 0), words(&[2, 3, 7, 8, 11, 18]));
+}
+
+#[test]
+fn caches_are_listed_up_to_the_first_that_is_none() {
+    for levels in 0..=9 {
+        let cache = |n: u32| if n == levels { [0x20, 1, 1, 1] } else { [0x3f, n, n, n] };
+        let with = |leaf, subleaf| if leaf == 4 { cache(subleaf) } else { machine(leaf, subleaf) };
+        let policy = Policy::pv(Kind::DomU, 0, with);
+        for n in 0..12 {
+            let expected = if n <= levels && n < 8 { cache(n) } else { [0; 4] };
+            assert_eq!(policy.cpuid(4, n, &KERNEL, &XEN), expected, "{n} of {levels}");
+        }
+    }
+}
+
+#[test]
+fn what_the_processor_is_not_open_to_is_in_both_words_of_arch_capabilities() {
+    let host = 1 << 62 | 1 << 25 | 1;
+    let policy = Policy::pv(Kind::DomU, host, machine);
+    assert_eq!((policy.host.word(16), policy.host.word(17)), (1 << 25 | 1, 1 << 30));
+    let read = rdmsr(&policy, 0, Msr::ARCH_CAPABILITIES, &mut Hardware::default());
+    assert_eq!(read, Some(1 << 62 | 1), "RDCL_NO and ITS_NO, and no GDS_CTRL");
+}
+
+#[test]
+fn a_physical_address_has_the_machines_bits_or_else_36() {
+    for (eax, bits) in [(0x3028, 40), (0x3934, 52), (0x3000, 36), (0, 36), (36, 36)] {
+        let with = |leaf, subleaf| if leaf == 0x8000_0008 { [eax, 0, 0, 0] } else { machine(leaf, subleaf) };
+        let policy = Policy::pv(Kind::DomU, 0, with);
+        assert_eq!(policy.physical_address_bits(), bits, "{eax:#x}");
+        assert_eq!(policy.cpuid(0x8000_0008, 0, &KERNEL, &XEN)[0], 0x3000 | eax & 0xff, "48 bits are linear");
+    }
+}
+
+/// An AMD machine all of whose extended leaves say their number.
+fn amd(leaf: u32, subleaf: u32) -> Leaf {
+    match leaf {
+        0 => [0xd, 0x6874_7541, 0x444d_4163, 0x6974_6e65],
+        0x8000_0000 => [0x8000_0021, 0x6874_7541, 0x444d_4163, 0x6974_6e65],
+        0x8000_0021 => [0xffff_ffff; 4],
+        0x8000_0002..=0x8000_001a => [1, 2, 3, 4].map(|n| leaf << 8 | n),
+        _ => machine(leaf, subleaf),
+    }
+}
+
+#[test]
+fn the_brand_is_the_machines_and_amds_other_leaves_too() {
+    let policy = Policy::pv(Kind::DomU, 0, amd);
+    let at = |policy: &Policy, leaf| policy.cpuid(leaf, 0, &KERNEL, &XEN);
+    for leaf in [0x8000_0002, 0x8000_0003, 0x8000_0004, 0x8000_0005, 0x8000_0006, 0x8000_0019, 0x8000_001a] {
+        assert_eq!(at(&policy, leaf), amd(leaf, 0), "{leaf:#x}");
+    }
+    for leaf in (0x8000_0009..=0x8000_0018).chain(0x8000_001b..=0x8000_0020) {
+        assert_eq!(at(&policy, leaf), [0; 4], "{leaf:#x}");
+    }
+    let [a, b, c, d] = at(&policy, 0x8000_0021);
+    assert_eq!((b, d), (0, 0));
+    assert_eq!((a >> 2 & 1, a >> 8 & 1, c), (1, 0, 0b110), "LFENCE_DISPATCH, no AUTO_IBRS, TSA_SQ_NO and TSA_L1_NO");
+
+    let brand =
+        |leaf, subleaf| if leaf & !7 == 0x8000_0000 && leaf & 7 >= 2 { [leaf; 4] } else { machine(leaf, subleaf) };
+    let intel = Policy::pv(Kind::DomU, 0, brand);
+    (0x8000_0002..=0x8000_0004).for_each(|leaf| assert_eq!(at(&intel, leaf), [leaf; 4]));
+    assert_eq!(at(&intel, 0x8000_0005), [0; 4]);
+    assert_eq!(at(&intel, 0x8000_0006), [0, 0, 0x8000_0006, 0]);
+}
+
+#[test]
+fn amds_copy_of_mtrr_is_for_dom0s_kernel_and_only_if_the_machine_has_it() {
+    let mtrr = |kind, view: &VcpuView, has: bool| {
+        let with = |leaf, sub| if leaf == 1 && !has { [0, 0, 0, !(1 << 12)] } else { amd(leaf, sub) };
+        Policy::pv(kind, 0, with).cpuid(0x8000_0001, 0, view, &XEN)[3] >> 12 & 1
+    };
+    assert_eq!(mtrr(Kind::Dom0, &KERNEL, true), 1);
+    assert_eq!(mtrr(Kind::Dom0, &KERNEL, false), 0);
+    assert_eq!(mtrr(Kind::Dom0, &USER, true), 0);
+    assert_eq!(mtrr(Kind::DomU, &KERNEL, true), 0);
+}
+
+#[test]
+fn each_subleaf_of_leaf_7_shows_its_own_features() {
+    let policy = policy(Kind::DomU);
+    let at = |subleaf| policy.cpuid(7, subleaf, &KERNEL, &XEN);
+    assert_eq!(at(0)[0], 2);
+    let [a, b, c, d] = at(1);
+    assert_eq!((a >> 10 & 7, b, c, d), (7, 0, 0, 0), "FZRM, FSRS and FSRCS, no PPIN, no CET_SSS");
+    assert_eq!(at(2), [0, 0, 0, 1 | 1 << 5], "PSFD and MCDT_NO");
+    assert_eq!([3, u32::MAX].map(at), [[0; 4]; 2]);
+}
+
+#[test]
+fn a_compacted_area_holds_what_is_enabled_with_the_alignment_that_it_wants() {
+    let sized = |flags: u32, first: u32| {
+        let with = move |leaf, subleaf| match (leaf, subleaf) {
+            (7, 0) => [0, 1 << 16 | 1 << 5, 0, 0],
+            (0xd, 2) => [first, 0x240, 0, 0],
+            (0xd, 5) => [0x40, 0x440, flags, 0],
+            (0xd, 6) => [0x208, 0x480, 0, 0],
+            (0xd, 7) => [0x400, 0x680, flags, 0],
+            _ => machine(leaf, subleaf),
+        };
+        let policy = Policy::pv(Kind::DomU, 0, with);
+        move |xcr0| policy.cpuid(0xd, 1, &VcpuView { xcr0, ..KERNEL }, &XEN)[1]
+    };
+    let packed = sized(0, 0x100);
+    assert_eq!([1, 3, 7].map(&packed), [0x240, 0x240, 0x340]);
+    assert_eq!(packed(0xe7), 0x240 + 0x100 + 0x40 + 0x208 + 0x400);
+    assert_eq!(packed(0xe3), 0x240 + 0x40 + 0x208 + 0x400, "without YMM there is no room for it");
+    // Bit 1 of ECX: at a multiple of 64; bit 0 says another thing.
+    let aligned = sized(2, 0x108);
+    assert_eq!(aligned(0xe7), 0x380 + 0x40 + 0x208 + 0x38 + 0x400);
+    assert_eq!(sized(3, 0x100)(0xe7), 0x340 + 0x40 + 0x208 + 0x38 + 0x400);
+    assert_eq!(sized(1, 0x100)(0xe7), packed(0xe7));
+}
+
+#[test]
+fn the_leaf_of_time_has_three_subleaves() {
+    let xen = XenInfo {
+        tsc_mode: 2,
+        tsc_khz: 3,
+        incarnation: 4,
+        tsc_offset: 0x1122_3344_5566_7788,
+        tsc_scale: (5, -2),
+        host_tsc_khz: 6,
+        ..XEN
+    };
+    let at = |subleaf, xen: &XenInfo| policy(Kind::DomU).cpuid(0x4000_0003, subleaf, &USER, xen);
+    for bits in 0..8u32 {
+        let [tsc_emulated, tsc_reliable, rdtscp] = [0, 1, 2].map(|n| bits >> n & 1 != 0);
+        assert_eq!(at(0, &XenInfo { tsc_emulated, tsc_reliable, rdtscp, ..xen }), [bits, 2, 3, 4]);
+    }
+    assert_eq!(at(1, &xen), [0x5566_7788, 0x1122_3344, 5, 0xfe]);
+    assert_eq!(at(2, &xen), [6, 0, 0, 0]);
+    assert_eq!(at(3, &xen), [0; 4]);
+}

@@ -53,7 +53,6 @@ pub(super) fn write(regs: &mut Regs, name: Register, value: u64) -> Option<()> {
     let (cell, Part { shift, bytes }) = part(regs, name)?;
     *cell = match bytes {
         4 => value & 0xffff_ffff,
-        8 => value,
         _ => *cell & !(mask(bytes) << shift) | (value & mask(bytes)) << shift,
     };
     Some(())

@@ -1,7 +1,7 @@
 //! Instructions that raised #GP because a PV kernel runs in ring 3.
 
 use super::operand::{self, mask};
-use super::{Exception, MAX_INSTRUCTION, Outcome, PrivMachine, View, forced, portio, retire};
+use super::{Exception, Outcome, PrivMachine, View, forced, portio, retire};
 use crate::addr::Vaddr;
 use crate::pv::Regs;
 use iced_x86::{Decoder, DecoderError, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
@@ -25,7 +25,7 @@ pub fn privileged_op<M: PrivMachine>(regs: &mut Regs, view: &View, code: &[u8], 
     decoder.decode_out(&mut instruction);
     match decoder.last_error() {
         DecoderError::None => {}
-        DecoderError::NoMoreBytes if code.len() < MAX_INSTRUCTION => {
+        DecoderError::NoMoreBytes => {
             let at = Vaddr(view.mode.ip(regs.rip.wrapping_add(code.len() as u64)));
             // Where no instruction can be, the fetch itself was what faulted.
             let fault = if at.is_canonical() { Exception::pf_fetch(at) } else { Exception::gp(regs.error_code) };
@@ -33,27 +33,10 @@ pub fn privileged_op<M: PrivMachine>(regs: &mut Regs, view: &View, code: &[u8], 
         }
         _ => return Outcome::Raise(Exception::gp(regs.error_code)),
     }
-    let before = *regs;
-    execute(regs, view, &instruction, machine).unwrap_or_else(|exception| {
-        // Only a string instruction leaves changed registers behind a fault: those of the iterations it finished.
-        if !instruction.is_string_instruction() {
-            *regs = before;
-        }
-        Outcome::Raise(exception)
-    })
+    execute(regs, view, &instruction, machine).unwrap_or_else(Outcome::Raise)
 }
 
-trait IsString {
-    fn is_string_instruction(&self) -> bool;
-}
-
-impl IsString for Instruction {
-    fn is_string_instruction(&self) -> bool {
-        use Mnemonic::{Insb, Insd, Insw, Outsb, Outsd, Outsw};
-        matches!(self.mnemonic(), Insb | Insw | Insd | Outsb | Outsw | Outsd)
-    }
-}
-
+/// A fault leaves the registers, except those of a string instruction's finished iterations.
 fn execute<M: PrivMachine>(
     regs: &mut Regs,
     view: &View,

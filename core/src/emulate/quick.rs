@@ -118,7 +118,7 @@ impl QuickStore {
             0x89 => Kind::Put(*register(regs, source)),
             0x87 => Kind::Exchange(*register(regs, source), source),
             0x0f => Kind::CompareExchange(*register(regs, source)),
-            0x80 if field == 4 => Kind::And((u128::from(high) << 64 | u128::from(low)).wrapping_shr(8 * at) as u8),
+            0x80 if field == 4 => Kind::And(byte(at)),
             0xc7 if field == 0 => {
                 let value = (u128::from(high) << 64 | u128::from(low)).wrapping_shr(8 * at) as i32;
                 Kind::Put(i64::from(value) as u64)
@@ -260,5 +260,47 @@ mod tests {
         let code = [0x0a_8948, 0];
         assert!(QuickStore::decode(&mut regs(), code, Vaddr(regs().rdx)).is_some());
         assert_eq!(QuickStore::decode(&mut stepped, code, Vaddr(regs().rdx)), None);
+    }
+
+    /// What Linux's native page-table writes compile to.
+    #[test]
+    fn each_kind_of_store_is_quick_with_its_registers_immediate_and_length() {
+        let r = regs();
+        let quick = |code: &[u8], fault: u64| {
+            let mut bytes = [0x90; 16];
+            bytes[..code.len()].copy_from_slice(code);
+            let words = u128::from_le_bytes(bytes);
+            QuickStore::decode(&mut regs(), [words as u64, (words >> 64) as u64], Vaddr(fault))
+        };
+        let (put, exchange, compare) = (Kind::Put(r.rcx), Kind::Exchange(r.rcx, 1), Kind::CompareExchange(r.rcx));
+        for (code, at, kind) in [
+            (&[0x48, 0x89, 0x0a][..], r.rdx, put), // mov %rcx,(%rdx)
+            (&[0x4c, 0x89, 0x42, 0x08], r.rdx + 8, Kind::Put(r.r8)),
+            (&[0x48, 0x89, 0x0c, 0x24], r.rsp, put),
+            (&[0x48, 0x89, 0x0c, 0x22], r.rdx, put),
+            (&[0x49, 0x89, 0x4c, 0x24, 0xf8], r.r12 - 8, put),
+            (&[0x48, 0x87, 0x0a], r.rdx, exchange),
+            (&[0xf0, 0x4d, 0x87, 0x1c, 0x24], r.r12, Kind::Exchange(r.r11, 11)),
+            (&[0x48, 0xc7, 0x02, 0x78, 0x56, 0x34, 0x12], r.rdx, Kind::Put(0x1234_5678)),
+            (&[0x48, 0xc7, 0x42, 0xf8, 0x67, 0, 0, 0x80], r.rdx - 8, Kind::Put(0xffff_ffff_8000_0067)),
+            (&[0xf0, 0x48, 0x0f, 0xb1, 0x0a], r.rdx, compare),
+            (&[0x3e, 0x4c, 0x0f, 0xb1, 0x4f, 0x10], r.rdi + 16, Kind::CompareExchange(r.r9)),
+            (&[0xf0, 0x80, 0x22, 0xfd], r.rdx, Kind::And(0xfd)), // lock andb $0xfd,(%rdx)
+            (&[0x3e, 0x41, 0x80, 0x64, 0x24, 0x01, 0xdf], r.r12 + 1, Kind::And(0xdf)),
+        ] {
+            assert_eq!(quick(code, at), Some(QuickStore { at: Vaddr(at), kind, len: code.len() as u8 }), "{code:02x?}");
+            assert_eq!(quick(code, at + 8), None, "another address: {code:02x?}");
+        }
+        for other in [
+            &[0xf0, 0x48, 0x0f, 0xab, 0x0a][..], // lock bts
+            &[0x48, 0x0f, 0xb1, 0x0a],           // cmpxchg without lock
+            &[0xf0, 0x80, 0x0a, 0xfd],           // lock orb
+            &[0x80, 0x22, 0xfd],                 // andb without lock
+            &[0x89, 0x0a],                       // mov of half an entry
+            &[0x48, 0x89, 0x0c, 0x0a],           // mov with an index
+            &[0x4a, 0x89, 0x0c, 0x22],
+        ] {
+            assert_eq!(quick(other, r.rdx), None, "{other:02x?}");
+        }
     }
 }

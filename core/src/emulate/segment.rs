@@ -145,4 +145,19 @@ mod tests {
         let small = Segment { big: false, ..seg };
         assert_eq!(small.linear(SegmentName::Ds, 0xffff, 2, true), Err(Exception::gp(0)));
     }
+
+    #[test]
+    fn each_type_of_a_descriptor_has_its_rights() {
+        for kind in 0..16u64 {
+            let [code, bit_42, bit_41] = [3, 2, 1].map(|n| kind >> n & 1 != 0);
+            let seg = Segment::parse(0x0000_f000_0000_ffff | kind << 40).unwrap();
+            assert_eq!((seg.code, seg.expand_down), (code, !code && bit_42), "{kind:04b}: conforming code goes up");
+            assert_eq!(seg.readable, !code || bit_41, "{kind:04b}: data can be read, code may be for executing only");
+            assert_eq!(seg.writable, !code && bit_41, "{kind:04b}: code is never written");
+            assert_eq!((seg.base, seg.limit, seg.big, seg.long), (0, 0xffff, false, false));
+        }
+        let big = Segment::parse(0x00c0_f000_0000_0000).unwrap();
+        assert_eq!((big.limit, big.big, big.long), (0xfff, true, false));
+        assert!(!Segment::parse(0x0020_f000_0000_0000).unwrap().long, "bit L means nothing in data");
+    }
 }

@@ -115,7 +115,7 @@ impl Store {
         decoder.decode_out(&mut instruction);
         match decoder.last_error() {
             DecoderError::None => {}
-            DecoderError::NoMoreBytes if code.len() < super::MAX_INSTRUCTION => return Err(Refused::Fetch),
+            DecoderError::NoMoreBytes => return Err(Refused::Fetch),
             _ => return Err(Refused::NotAStore),
         }
         let mut linear = |name: Register, offset: u64| {
@@ -156,9 +156,9 @@ impl Store {
                 store.strings = Some(Strings { index, repeated: repeated(&instruction), moves_source: true });
             }
             _ => {
-                let (operand, kind, width, extra) = ordinary(regs, &instruction).ok_or(Refused::NotAStore)?;
+                let (kind, width, extra) = ordinary(regs, &instruction).ok_or(Refused::NotAStore)?;
                 let offset =
-                    operand::offset(regs, Mode::Bits64, &instruction, operand).ok_or(Refused::NotAStore)?.plus(extra);
+                    operand::offset(regs, Mode::Bits64, &instruction, 0).ok_or(Refused::NotAStore)?.plus(extra);
                 (store.kind, store.width) = (kind, width);
                 store.at = linear(instruction.memory_segment(), offset.value);
             }
@@ -337,26 +337,24 @@ fn width_of(size: MemorySize) -> Option<u8> {
     })
 }
 
-/// Which operand is memory, what is done to it, its width, and what a bit index adds to its address.
-fn ordinary(regs: &Regs, instruction: &Instruction) -> Option<(u32, Kind, u8, u64)> {
-    // XCHG and XADD may name memory second; nothing else that writes memory does.
-    let operand = (0..instruction.op_count().min(2)).find(|&n| instruction.op_kind(n) == OpKind::Memory)?;
-    let mnemonic = instruction.mnemonic();
-    if operand != 0 && mnemonic != Mnemonic::Xchg {
+/// What is done to the memory operand, its width, and what a bit index adds to its address.
+fn ordinary(regs: &Regs, instruction: &Instruction) -> Option<(Kind, u8, u64)> {
+    // Whatever writes memory names it first (to the decoder, XCHG and XADD too).
+    if instruction.op0_kind() != OpKind::Memory {
         return None;
     }
+    let mnemonic = instruction.mnemonic();
     let width = width_of(instruction.memory_size())?;
     if width == 16 && mnemonic != Mnemonic::Cmpxchg16b {
         return None;
     }
-    let other = operand ^ 1;
     let register = || {
-        let name = instruction.op_register(other);
-        (instruction.op_kind(other) == OpKind::Register).then_some(name)
+        let name = instruction.op1_register();
+        (instruction.op1_kind() == OpKind::Register).then_some(name)
     };
     let source = || match register() {
         Some(name) => operand::read(regs, name).map(|(value, _)| value & mask(width)),
-        None => instruction.try_immediate(other).ok().map(|value| value & mask(width)),
+        None => instruction.try_immediate(1).ok().map(|value| value & mask(width)),
     };
     let kind = match mnemonic {
         Mnemonic::Mov | Mnemonic::Movnti => Kind::Put(source()?),
@@ -393,7 +391,7 @@ fn ordinary(regs: &Regs, instruction: &Instruction) -> Option<(u32, Kind, u8, u6
                     let words = signed >> bits.trailing_zeros();
                     (value as u32, (words as u64).wrapping_mul(width.into()))
                 }
-                None => (instruction.try_immediate(other).ok()? as u32, 0),
+                None => (instruction.try_immediate(1).ok()? as u32, 0),
             };
             let bit = index & bits.wrapping_sub(1);
             let kind = match mnemonic {
@@ -401,11 +399,11 @@ fn ordinary(regs: &Regs, instruction: &Instruction) -> Option<(u32, Kind, u8, u6
                 Mnemonic::Btr => Kind::BitReset(bit),
                 _ => Kind::BitComplement(bit),
             };
-            return Some((operand, kind, width, extra));
+            return Some((kind, width, extra));
         }
         other => Kind::Put(set_on_condition(other, regs.rflags)?),
     };
-    Some((operand, kind, width, 0))
+    Some((kind, width, 0))
 }
 
 /// The byte that SETcc writes.

@@ -493,6 +493,81 @@ mod stores {
     }
 
     #[test]
+    fn set_on_condition_writes_a_byte_by_the_flags() {
+        const CF: u64 = 1 << 0;
+        const PF: u64 = 1 << 2;
+        const ZF: u64 = 1 << 6;
+        const SF: u64 = 1 << 7;
+        const OF: u64 = 1 << 11;
+        for subset in 0..32u64 {
+            let flags: u64 =
+                (0u64..).zip([CF, PF, ZF, SF, OF]).map(|(n, flag)| if subset >> n & 1 != 0 { flag } else { 0 }).sum();
+            let has = |flag: u64| flags & flag != 0;
+            // In the order of the opcodes; each second one is the opposite (manual, appendix of condition codes).
+            let (less, below_or_equal) = (has(SF) != has(OF), has(CF) || has(ZF));
+            let conditions =
+                [has(OF), has(CF), has(ZF), below_or_equal, has(SF), has(PF), less, less || has(ZF)].map(|c| [c, !c]);
+            for (opcode, condition) in (0x90u8..).zip(conditions.as_flattened()) {
+                let r = Regs { rflags: 0x202 | flags, ..at_rdi() };
+                let store = decode(&r, &[0x0f, opcode, 0x07], 0x2008).unwrap();
+                assert_eq!((store.width, store.needs_current()), (1, false));
+                let step = store.on_entry(0x1111_2222_3333_44ee, 0).unwrap();
+                let new = 0x1111_2222_3333_4400 | u64::from(*condition);
+                assert_eq!(step.new, Some(new), "{opcode:#x} with {flags:#x}");
+                assert_eq!(step.regs.rflags, r.rflags);
+            }
+        }
+    }
+
+    #[test]
+    fn what_changes_memory_needs_what_it_holds() {
+        for (code, needs) in [
+            (&[0x48, 0x89, 0x37][..], false),        // mov
+            (&[0x48, 0xab], false),                  // stos
+            (&[0x48, 0xa5], false),                  // movs
+            (&[0x48, 0x87, 0x37], true),             // xchg
+            (&[0x48, 0x01, 0x37], true),             // add
+            (&[0x48, 0x11, 0x37], true),             // adc
+            (&[0x48, 0x29, 0x37], true),             // sub
+            (&[0x48, 0x19, 0x37], true),             // sbb
+            (&[0x48, 0x21, 0x37], true),             // and
+            (&[0x48, 0x09, 0x37], true),             // or
+            (&[0x48, 0x31, 0x37], true),             // xor
+            (&[0x48, 0xff, 0x07], true),             // inc
+            (&[0x48, 0xff, 0x0f], true),             // dec
+            (&[0x48, 0xf7, 0x17], true),             // not
+            (&[0x48, 0xf7, 0x1f], true),             // neg
+            (&[0x48, 0x0f, 0xc1, 0x37], true),       // xadd
+            (&[0x48, 0x0f, 0xb1, 0x37], true),       // cmpxchg
+            (&[0x0f, 0xc7, 0x0f], true),             // cmpxchg8b
+            (&[0x48, 0x0f, 0xba, 0x2f, 0x01], true), // bts
+        ] {
+            let store = decode(&at_rdi(), code, 0x2008).unwrap();
+            assert_eq!(store.needs_current(), needs, "{code:02x?}");
+            assert_eq!(store.replaces_entry(), !needs, "{code:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_repeated_string_is_single_stepped_by_iteration() {
+        for (rflags, single_step) in [(0x202, false), (0x302, true)] {
+            for (rcx, rip) in [(2, RIP), (1, RIP + 3)] {
+                let r = Regs { rdi: 0x2000, rcx, rflags, ..regs() };
+                let step = decode(&r, &[0xf3, 0x48, 0xab], 0x2000).unwrap().on_entry(1, 0).unwrap();
+                assert_eq!((step.single_step, step.regs.rcx, step.regs.rip), (single_step, rcx - 1, rip));
+            }
+        }
+    }
+
+    #[test]
+    fn fifteen_bytes_that_need_a_sixteenth_are_no_store() {
+        for tail in [&[0x66, 0x66][..], &[0x66, 0x89], &[0x48, 0x89], &[0xc6, 0x07], &[0x48, 0x0f]] {
+            let code: Vec<u8> = [0x66; 13].iter().chain(tail).copied().collect();
+            assert_eq!(decode(&at_rdi(), &code, 0x2008), Err(Refused::NotAStore), "{tail:02x?}");
+        }
+    }
+
+    #[test]
     fn what_is_not_a_store_there_is_refused() {
         let r = at_rdi();
         assert_eq!(decode(&r, &[0x48, 0x89, 0x37], 0x2010), Err(Refused::Elsewhere));
@@ -556,4 +631,191 @@ fn a_quick_privileged_instruction_does_what_the_full_decoder_says() {
         }
     }
     assert!(quick_ones > 1000, "{quick_ones}");
+}
+
+#[test]
+fn strings_move_each_width_by_each_address_size_of_each_mode() {
+    use Mode::{Bits16, Bits32, Bits64};
+    for (mode, prefixes, wide, width, address_bytes) in [
+        (Bits64, &[][..], false, 1, 8),
+        (Bits64, &[0x66], true, 2, 8),
+        (Bits64, &[], true, 4, 8),
+        (Bits64, &[0x67], false, 1, 4),
+        (Bits64, &[0x67, 0x66], true, 2, 4),
+        (Bits64, &[0x67], true, 4, 4),
+        (Bits32, &[], false, 1, 4),
+        (Bits32, &[0x66], true, 2, 4),
+        (Bits32, &[0x67], true, 4, 2),
+        (Bits16, &[], false, 1, 2),
+        (Bits16, &[], true, 2, 2),
+        (Bits16, &[0x66], true, 4, 2),
+        (Bits16, &[0x67], true, 2, 4),
+    ] {
+        let view = View { mode, ..KERNEL };
+        // What the address size does not reach: 16-bit registers keep it, 32-bit ones lose it.
+        let high = if address_bytes == 8 { 0 } else { 0xdead_beef_5a5a_0000 & (u64::MAX << (8 * address_bytes)) };
+        let kept = if address_bytes == 2 { high } else { 0 };
+        for input in [true, false] {
+            let opcode = if input { 0x6c } else { 0x6e } | u8::from(wide);
+            let code: Vec<u8> = prefixes.iter().copied().chain([0xf3, opcode]).collect();
+            let segments = [SegmentName::Es, SegmentName::Ds].map(|name| (name, Segment::flat(0))).to_vec();
+            let memory = (0x1000..0x1010).map(|at| (at, at as u8)).collect();
+            let mut machine = Machine { memory, segments, ..Machine::default() };
+            let before = Regs { rip: 0xfffd, rcx: high | 2, rsi: high | 0x1000, rdi: high | 0x1000, ..regs() };
+            let mut r = before;
+            assert_eq!(privileged_op(&mut r, &view, &code, &mut machine), DONE, "{mode:?} {code:02x?}");
+            let end = 0xfffd + code.len() as u64;
+            let rip = if mode == Bits16 { end & 0xffff } else { end };
+            let moved = kept | (0x1000 + 2 * u64::from(width));
+            let (rsi, rdi) = if input { (before.rsi, moved) } else { (moved, before.rdi) };
+            assert_eq!(r, Regs { rip, rcx: kept, rsi, rdi, rflags: 0x202, ..before }, "{mode:?} {code:02x?}");
+            let bytes: Vec<u8> = (0x1000..0x1010).map(|at| machine.memory[&at]).collect();
+            let cut = 64 - 8 * u32::from(width);
+            if input {
+                let mut expected: Vec<u8> = (0..16).collect();
+                for (to, n) in expected.chunks_mut(width.into()).zip(1..=2u8) {
+                    to.copy_from_slice(&[n, 0xab, 0xf8, 0x0c][..width.into()]);
+                }
+                assert_eq!(bytes, expected, "{mode:?} {code:02x?}");
+            } else {
+                let all = 0x0706_0504_0302_0100_u64;
+                let part = |n: u32| ((all >> (8 * u32::from(width) * n)) << cut >> cut) as u32;
+                assert_eq!(machine.out, [(0xcf8, width, part(0)), (0xcf8, width, part(1))], "{mode:?} {code:02x?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_segment_prefix_names_the_segment_outside_64_bit_code() {
+    use SegmentName::{Cs, Ds, Es, Fs, Gs, Ss};
+    let names = [Es, Cs, Ss, Ds, Fs, Gs];
+    let bases = (1..).zip(names).map(|(n, name)| (name, Segment::flat(n * 0x1000)));
+    for (n, prefix) in (1u64..).zip([0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65]) {
+        let memory = [(n * 0x1000, n as u8)].into_iter().collect();
+        let mut machine = Machine { memory, segments: bases.clone().collect(), ..Machine::default() };
+        let view = View { mode: Mode::Bits32, ..KERNEL };
+        let mut r = Regs { rsi: 0, ..regs() };
+        assert_eq!(privileged_op(&mut r, &view, &[prefix, 0x6e], &mut machine), DONE, "{prefix:#x}");
+        assert_eq!(machine.out, [(0xcf8, 1, n as u32)]);
+    }
+}
+
+#[test]
+fn the_last_port_of_the_bitmap_is_in_it() {
+    let view = View { iopl: 0, iobmp_limit: 0x400, ..USER };
+    let run = |code: &[u8], port: u64| {
+        let mut machine = Machine { bitmap: [(0x7f, 0)].into_iter().collect(), ..Machine::default() };
+        privileged_op(&mut Regs { rdx: port, ..regs() }, &view, code, &mut machine)
+    };
+    assert_eq!([run(&[0xec], 0x3ff), run(&[0x66, 0xed], 0x3fe), run(&[0xed], 0x3fc)], [DONE; 3]);
+    assert_eq!([run(&[0x66, 0xed], 0x3ff), run(&[0xed], 0x3fd)], [gp(); 2]);
+}
+
+#[test]
+fn machine_status_words_go_through_memory_too() {
+    let memory = || [(0x1000, 0xf8), (0x1001, 0xff), (0x1002, 0x55)].into_iter().collect();
+    let machine = || Machine { crs: [(0, 0x8005_a033)].into_iter().collect(), memory: memory(), ..Machine::default() };
+    let (lmsw, smsw) = ([0x0f, 0x01, 0x37], [0x0f, 0x01, 0x27]);
+    let at = |rdi| Regs { rdi, ..regs() };
+
+    let mut loads = machine();
+    assert_eq!(privileged_op(&mut at(0x1000), &KERNEL, &lmsw, &mut loads), DONE);
+    assert_eq!(loads.crs[&0], 0x8005_a039, "the low four bits, of which PE stays");
+    let mut r = Regs { rax: 0xffff_fff1, ..regs() };
+    assert_eq!(privileged_op(&mut r, &KERNEL, &[0x0f, 0x01, 0xf0], &mut loads), DONE);
+    assert_eq!(loads.crs[&0], 0x8005_a031);
+    let outcome = privileged_op(&mut at(0x1002), &KERNEL, &lmsw, &mut loads);
+    assert_eq!(outcome, Outcome::Raise(Exception::pf(Vaddr(0x1003), false)));
+    assert_eq!(privileged_op(&mut at(1 << 47), &KERNEL, &lmsw, &mut loads), gp());
+
+    let mut stores = machine();
+    assert_eq!(privileged_op(&mut at(0x1000), &USER, &smsw, &mut stores), DONE);
+    assert_eq!([0x1000, 0x1001, 0x1002].map(|at| stores.memory[&at]), [0x33, 0xa0, 0x55]);
+    let outcome = privileged_op(&mut at(0x1002), &USER, &smsw, &mut stores);
+    assert_eq!(outcome, Outcome::Raise(Exception::pf(Vaddr(0x1003), true)));
+}
+
+#[test]
+fn fifteen_bytes_that_need_a_sixteenth_are_gp() {
+    for tail in [&[0x66, 0x66][..], &[0x66, 0x0f], &[0x0f, 0x01], &[0x66, 0xe4], &[0x66, 0xea]] {
+        let code: Vec<u8> = [0x66; 13].iter().chain(tail).copied().collect();
+        assert_eq!(privileged_op(&mut regs(), &KERNEL, &code, &mut Machine::default()), gp(), "{tail:02x?}");
+    }
+}
+
+#[test]
+fn a_fault_leaves_the_registers() {
+    let memory = || [(0x1000, 0)].into_iter().collect();
+    let machine = || Machine { crs: [(0, 0x8005_0033)].into_iter().collect(), memory: memory(), ..Machine::default() };
+    let tsd = View { tsd: true, ..USER };
+    for (view, code) in [
+        (&KERNEL, &[0x0f, 0x20, 0xd8][..]), // mov rax, cr3
+        (&KERNEL, &[0x0f, 0x22, 0xd8]),     // mov cr3, rax
+        (&KERNEL, &[0x0f, 0x21, 0xf3]),     // mov rbx, dr6
+        (&KERNEL, &[0x0f, 0x23, 0xfb]),     // mov dr7, rbx
+        (&KERNEL, &[0x0f, 0x32]),           // rdmsr
+        (&KERNEL, &[0x0f, 0x30]),           // wrmsr
+        (&KERNEL, &[0x0f, 0x33]),           // rdpmc
+        (&KERNEL, &[0x0f, 0x01, 0xd1]),     // xsetbv
+        (&KERNEL, &[0x0f, 0x01, 0x37]),     // lmsw [rdi]
+        (&USER, &[0x0f, 0x01, 0x27]),       // smsw [rdi]
+        (&USER, &[0x0f, 0x06]),             // clts
+        (&USER, &[0xec]),                   // in dx, al
+        (&USER, &[0xf3, 0x6c]),             // rep insb
+        (&KERNEL, &[0xf3, 0x6c]),           // the same, with nothing at rdi
+        (&tsd, &[0x0f, 0x31]),              // rdtsc
+        (&tsd, &[0x0f, 0x01, 0xf9]),        // rdtscp
+        (&KERNEL, &[0x48, 0xcf]),           // iretq
+        (&KERNEL, &[0x0f]),
+    ] {
+        let before = Regs { rdi: 0x1fff, rcx: 0x77, ..regs() };
+        let mut r = before;
+        let outcome = privileged_op(&mut r, view, code, &mut machine());
+        assert!(matches!(outcome, Outcome::Raise(_)), "{code:02x?}");
+        assert_eq!(r, before, "{code:02x?}");
+    }
+}
+
+#[test]
+fn error_codes_of_page_faults_are_the_processors() {
+    let codes = [Exception::pf(Vaddr(1), false), Exception::pf(Vaddr(1), true), Exception::pf_fetch(Vaddr(1))];
+    assert_eq!(
+        codes.map(|fault| fault.error_code),
+        [Some(0b00100), Some(0b00110), Some(0b10100)],
+        "U, U and W, U and I"
+    );
+    assert_eq!(codes.map(|fault| (fault.vector, fault.cr2)), [(14, Some(Vaddr(1))); 3]);
+}
+
+#[test]
+fn each_instruction_that_kernels_execute_all_day_is_quick() {
+    let view = View { iopl: 1, ..KERNEL };
+    let quick = |view: &View, code: &[u8]| {
+        let mut bytes = [0x70; 16];
+        bytes[..code.len()].copy_from_slice(code);
+        let words = u128::from_le_bytes(bytes);
+        let mut machine = Machine { msrs: BTreeMap::from([(0x10, 1)]), ..Machine::default() };
+        let mut r = Regs { rcx: 0x10, ..regs() };
+        let outcome = quick_privileged_op(&mut r, view, [words as u64, (words >> 64) as u64], &mut machine)?;
+        assert_eq!((outcome, r.rip), (DONE, RIP + code.len() as u64), "{code:02x?}");
+        Some((machine.out.len(), machine.reads))
+    };
+    for (code, done) in [(&[0xfa][..], (0, 0)), (&[0xfb], (0, 0)), (&[0x0f, 0x30], (0, 0)), (&[0x0f, 0x32], (0, 0))] {
+        assert_eq!(quick(&view, code), Some(done), "{code:02x?}");
+        assert_eq!(quick(&View { kernel: false, ..view }, code), None, "{code:02x?}");
+    }
+    let no_level = View { iopl: 0, ..view };
+    for opcode in (0xe4..=0xe7).chain(0xec..=0xef) {
+        let code = if opcode < 0xe8 { vec![opcode, 0x71] } else { vec![opcode] };
+        let done = if opcode & 2 != 0 { (1, 0) } else { (0, 1) };
+        for code in [code.clone(), [&[0x66], &code[..]].concat()] {
+            assert_eq!(quick(&view, &code), Some(done), "{code:02x?}");
+            assert_eq!(quick(&no_level, &code), None, "{code:02x?}");
+        }
+    }
+    assert_eq!([&[0xfa][..], &[0xfb]].map(|code| quick(&no_level, code)), [None; 2]);
+    for other in [&[0xf4][..], &[0x0f, 0x31], &[0x0f, 0x20, 0xc0], &[0x48, 0xef]] {
+        assert_eq!(quick(&view, other), None, "{other:02x?}");
+    }
 }

@@ -33,7 +33,7 @@ impl Ranges {
             return Err(Errno::EINVAL);
         }
         // All that overlap or touch become one.
-        let from = self.0.partition_point(|&(_, end)| end < u64::MAX && end.saturating_add(1) < first);
+        let from = self.0.partition_point(|&(_, end)| end.saturating_add(1) < first);
         let to = self.0.partition_point(|&(start, _)| start <= last.saturating_add(1));
         if from < to {
             let low = self.0.get(from).map_or(first, |&(start, _)| start.min(first));
@@ -142,5 +142,20 @@ mod tests {
         ranges.remove(11, u64::MAX).unwrap();
         assert!(ranges.has(10, 10) && !ranges.has(11, 11));
         assert_eq!(ranges.add(3, 2), Err(Errno::EINVAL));
+    }
+
+    #[test]
+    fn a_domain_has_so_many_ranges_at_most() {
+        let mut ranges = Ranges::default();
+        (0..MAX_RANGES as u64).for_each(|n| ranges.add(n * 4, n * 4 + 2).unwrap());
+        let beyond = MAX_RANGES as u64 * 4;
+        assert_eq!(ranges.add(beyond, beyond), Err(Errno::ENOMEM));
+        assert_eq!(ranges.remove(1, 1), Err(Errno::ENOMEM), "that would make two of one");
+        assert!(ranges.has(0, 2) && !ranges.meets(beyond, beyond));
+        ranges.add(3, 3).unwrap();
+        ranges.add(beyond, beyond).unwrap();
+        assert!(ranges.has(0, 6) && ranges.has(beyond, beyond));
+        assert_eq!(ranges.remove(2, 1), Err(Errno::EINVAL));
+        assert!(!ranges.has(2, 1));
     }
 }

@@ -207,7 +207,16 @@ fn registers_are_not_open() {
 #[test]
 fn what_xen_is_not_in_charge_of_is_no_command() {
     let mut machine = Machine::default();
-    for cmd in [XENPF_change_freq, XENPF_getidletime, XENPF_efi_runtime_call, XENPF_mem_hotadd, 1, 1000] {
+    for cmd in [
+        XENPF_change_freq,
+        XENPF_getidletime,
+        XENPF_microcode_update,
+        XENPF_cpu_hotadd,
+        XENPF_mem_hotadd,
+        XENPF_efi_runtime_call,
+        1,
+        1000,
+    ] {
         assert_eq!(call(&mut machine, 0, cmd, [0u8; 128]), Err(Errno::ENOSYS), "{cmd}");
     }
     for (kind, result) in [(XEN_PM_CX, Ok(())), (XEN_PM_PX, Ok(())), (XEN_PM_PDC, Ok(())), (9, Err(Errno::EINVAL))] {
@@ -223,6 +232,11 @@ struct Firmware {
     name: Vec<u16>,
     data: Vec<u8>,
     attributes: u32,
+    /// The year that the clock was set to, and what became of the alarm.
+    year: u16,
+    alarm: Option<(bool, Option<u16>)>,
+    rings: (bool, bool),
+    runtime: Option<u32>,
 }
 
 const NOT_FOUND: u64 = 1 << 63 | 14;
@@ -258,7 +272,7 @@ impl PlatformMachine for Firmware {
             config_count: 9,
             vendor: VENDOR,
             vendor_revision: 0x1_0000,
-            runtime_revision: 0x2_0046,
+            runtime_revision: self.runtime.unwrap_or(0x2_0046),
         })
     }
     fn efi_region(&self, address: u64) -> Option<EfiRegion> {
@@ -291,10 +305,31 @@ impl PlatformMachine for Firmware {
                 0
             }
             EfiCall::GetTime { time, clears, .. } => {
-                (time.year, *clears) = (2026, true);
+                (time.year, *clears) = (2026, self.year == 0);
                 0
             }
-            _ => 1 << 63 | 3,
+            EfiCall::SetTime(time) => {
+                self.year = time.year;
+                7
+            }
+            EfiCall::GetWakeupTime { enabled, pending, time } => {
+                (*enabled, *pending) = self.rings;
+                time.year = 2027;
+                0
+            }
+            EfiCall::SetWakeupTime { enable, time } => {
+                self.alarm = Some((enable, time.map(|time| time.year)));
+                0
+            }
+            EfiCall::GetNextHighMonotonicCount(count) => {
+                *count = 42;
+                0
+            }
+            EfiCall::QueryVariableInfo { attributes, storage, remaining, largest } => {
+                let base = u64::from(attributes) * 100;
+                (*storage, *remaining, *largest) = (base + 1, base + 2, base + 3);
+                0
+            }
         }
     }
 }
@@ -345,6 +380,11 @@ fn uefi_variables_are_written_read_and_listed() {
     let short = XenpfEfiRuntimeCallGetVariable { size: 2, ..get };
     let (status, _, got) = runtime(&world, &mut machine, XEN_EFI_get_variable, 0, &short).unwrap();
     assert_eq!((status, got.size), (TOO_SMALL, 5), "the firmware's answer is dom0's to judge");
+
+    world.platform().poke(BUFFER, b"xxxxxxxx");
+    world.platform().poke(NAME, &[b'W' as u16, 0]);
+    let (status, _, _) = runtime(&world, &mut machine, XEN_EFI_get_variable, 0, &get).unwrap();
+    assert_eq!((status, &world.platform().peek(BUFFER)), (NOT_FOUND, b"xxxxxxxx"), "a failed call writes no data");
 
     world.platform().poke(BUFFER, &[0u16; 4]);
     let next = XenpfEfiRuntimeCallGetNextVariableName { size: 8, name: data, ..Default::default() };
@@ -424,4 +464,230 @@ fn uefi_tells_its_tables_vendor_and_memory() {
         assert_eq!(world.platform().peek::<[u16; 4]>(BUFFER), expected);
     }
     assert_eq!(ask(77, &nothing), Err(Errno::EINVAL));
+}
+
+#[test]
+fn a_quirk_of_the_machine_is_taken_note_of_and_an_unknown_one_is_refused() {
+    for (quirk_id, result) in [
+        (QUIRK_NOIRQBALANCING, Ok(())),
+        (QUIRK_IOAPIC_BAD_REGSEL, Ok(())),
+        (QUIRK_IOAPIC_GOOD_REGSEL, Ok(())),
+        (0, Err(Errno::EINVAL)),
+        (4, Err(Errno::EINVAL)),
+    ] {
+        let done = call(&mut Machine::default(), 0, XENPF_platform_quirk, XenpfPlatformQuirk { quirk_id });
+        assert_eq!(done.map(|_| ()), result, "{quirk_id}");
+    }
+}
+
+#[test]
+fn no_core_is_parked_and_none_can_be() {
+    let park = |r#type, idle_nums| {
+        call(&mut Machine::default(), 0, XENPF_core_parking, XenpfCoreParking { r#type, idle_nums })
+            .map(|arg| arg.idle_nums)
+    };
+    assert_eq!(park(XEN_CORE_PARKING_GET, 7), Ok(0));
+    assert_eq!(park(XEN_CORE_PARKING_SET, 0), Ok(0));
+    assert_eq!(park(XEN_CORE_PARKING_SET, 1), Err(Errno::EOPNOTSUPP));
+    assert_eq!(park(3, 0), Err(Errno::EINVAL));
+}
+
+#[test]
+fn uefis_clock_alarm_and_counter_are_dom0s() {
+    let (world, mut machine) = (TestWorld::new(8, &[]), Firmware::default());
+    let now = XenpfEfiTime { year: 2025, ..Default::default() };
+    assert_eq!(runtime(&world, &mut machine, XEN_EFI_set_time, 0, &now).unwrap().0, 7);
+    assert_eq!(machine.year, 2025);
+    let time = XenpfEfiRuntimeCallGetTime::default();
+    assert_eq!(runtime(&world, &mut machine, XEN_EFI_get_time, 0, &time).unwrap().1, 0, "nothing is cleared");
+
+    for (rings, misc) in [
+        ((false, false), 0),
+        ((true, false), XEN_EFI_GET_WAKEUP_TIME_ENABLED),
+        ((false, true), XEN_EFI_GET_WAKEUP_TIME_PENDING),
+        ((true, true), XEN_EFI_GET_WAKEUP_TIME_ENABLED | XEN_EFI_GET_WAKEUP_TIME_PENDING),
+    ] {
+        machine.rings = rings;
+        let (status, flags, time) = runtime(&world, &mut machine, XEN_EFI_get_wakeup_time, 0, &now).unwrap();
+        assert_eq!((status, flags, time.year), (0, misc, 2027));
+    }
+    for (misc, alarm) in [
+        (0, (false, Some(2025))),
+        (XEN_EFI_SET_WAKEUP_TIME_ENABLE, (true, Some(2025))),
+        (XEN_EFI_SET_WAKEUP_TIME_ENABLE_ONLY, (false, None)),
+        (XEN_EFI_SET_WAKEUP_TIME_ENABLE | XEN_EFI_SET_WAKEUP_TIME_ENABLE_ONLY, (true, None)),
+    ] {
+        runtime(&world, &mut machine, XEN_EFI_set_wakeup_time, misc, &now).unwrap();
+        assert_eq!(machine.alarm, Some(alarm), "{misc}");
+    }
+    let count = runtime(&world, &mut machine, XEN_EFI_get_next_high_monotonic_count, 0, &0u64).unwrap();
+    assert_eq!((count.0, count.1), (0, 42));
+    for function in [
+        XEN_EFI_get_time,
+        XEN_EFI_set_time,
+        XEN_EFI_get_wakeup_time,
+        XEN_EFI_get_next_high_monotonic_count,
+        XEN_EFI_get_variable,
+        XEN_EFI_get_next_variable_name,
+    ] {
+        let flagged = runtime(&world, &mut machine, function, 1, &[0u8; 40]);
+        assert_eq!(flagged.unwrap_err(), Errno::EINVAL, "{function} takes no flags");
+    }
+}
+
+#[test]
+fn room_for_variables_is_told_since_uefi_2() {
+    let (world, mut machine) = (TestWorld::new(8, &[]), Firmware::default());
+    let ask = XenpfEfiRuntimeCallQueryVariableInfo { attr: 7, ..Default::default() };
+    let (status, _, room) = runtime(&world, &mut machine, XEN_EFI_query_variable_info, 0, &ask).unwrap();
+    assert_eq!((status, room.max_store_size, room.remain_store_size, room.max_size), (0, 701, 702, 703));
+    let boot = runtime(&world, &mut machine, XEN_EFI_query_variable_info, XEN_EFI_VARINFO_BOOT_SNAPSHOT, &ask);
+    assert_eq!(boot.unwrap_err(), Errno::EOPNOTSUPP);
+    for (revision, error) in [(0x2_0000, None), (0x1_ffff, Some(Errno::EOPNOTSUPP))] {
+        machine.runtime = Some(revision);
+        assert_eq!(runtime(&world, &mut machine, XEN_EFI_query_variable_info, 0, &ask).err(), error);
+    }
+}
+
+#[test]
+fn a_name_ends_and_a_variable_has_a_size_of_sense() {
+    use xen_abi::GuestPtr;
+    let (world, mut machine) = (TestWorld::new(8, &[]), Firmware::default());
+    let (name, data) = (GuestPtr::new(NAME), GuestPtr::new(BUFFER));
+    let mut units = [b'V' as u16; 2049];
+    world.platform().poke(NAME, &units);
+    let set = XenpfEfiRuntimeCallSetVariable { name, data, size: 0, ..Default::default() };
+    assert_eq!(runtime(&world, &mut machine, XEN_EFI_set_variable, 7, &set).unwrap_err(), Errno::EINVAL);
+    units[2047] = 0;
+    world.platform().poke(NAME, &units);
+    runtime(&world, &mut machine, XEN_EFI_set_variable, 7, &set).unwrap();
+    assert_eq!((machine.name.len(), machine.data.len()), (2048, 0));
+    world.platform().poke(NAME, &[b'V' as u16, 0]);
+    for (size, error) in [((1 << 20) + 1, Errno::ENOMEM), (1 << 20, Errno::EFAULT)] {
+        let big = XenpfEfiRuntimeCallSetVariable { size, ..set };
+        assert_eq!(runtime(&world, &mut machine, XEN_EFI_set_variable, 7, &big).unwrap_err(), error);
+    }
+    for (size, error) in [(4098, Some(Errno::ENOMEM)), (4096, None), (4097, None)] {
+        let next = XenpfEfiRuntimeCallGetNextVariableName { size, name: data, ..Default::default() };
+        assert_eq!(runtime(&world, &mut machine, XEN_EFI_get_next_variable_name, 0, &next).err(), error, "{size}");
+    }
+}
+
+#[test]
+fn other_facts_of_uefi() {
+    let (world, mut machine) = (TestWorld::new(8, &[]), Firmware { runtime: Some(0x2_0050), ..Firmware::default() });
+    let mut ask = |index| {
+        let info = XenpfFirmwareInfo { r#type: XEN_FW_EFI_INFO, index, ..Default::default() };
+        let mut u = [0; 128];
+        member::put(&mut u, &info);
+        let u = firmware_op(&world, &mut machine, XENPF_firmware_info, u)?;
+        Ok::<u32, Errno>(member::get(&member::get::<XenpfFirmwareInfo, 128>(&u).u))
+    };
+    assert_eq!([ask(XEN_FW_EFI_VERSION), ask(XEN_FW_EFI_RT_VERSION)], [Ok(0x2_0046), Ok(0x2_0050)]);
+    assert_eq!([XEN_FW_EFI_PCI_ROM, XEN_FW_EFI_APPLE_PROPERTIES].map(ask), [Err(Errno::ENODATA); 2]);
+}
+
+#[test]
+fn a_memory_type_is_one_of_five_and_a_given_out_register_has_frames() {
+    let mut machine = Machine::default();
+    for kind in 0..=8 {
+        let arg = XenpfAddMemtype { mfn: 0, nr_mfns: 0x8_0000, r#type: kind, ..Default::default() };
+        let expected = match kind {
+            6 => Ok(()),
+            0 | 1 | 4 | 5 => Err(Errno::ENOSPC),
+            _ => Err(Errno::EINVAL),
+        };
+        assert_eq!(call(&mut machine, 0, XENPF_add_memtype, arg).map(|_| ()), expected, "{kind}");
+    }
+    for (handle, reg, result) in [(0, 1, Ok(())), (1, 1, Err(Errno::EINVAL)), (0, 2, Err(Errno::EINVAL))] {
+        let done = call(&mut machine, 0, XENPF_del_memtype, XenpfDelMemtype { handle, reg });
+        assert_eq!(done.map(|_| ()), result, "{handle} {reg}");
+    }
+}
+
+#[test]
+fn families_and_models_are_put_together_as_the_manuals_say() {
+    struct One(u32, bool);
+    impl PlatformMachine for One {
+        fn set_wall_clock(&mut self, _: WallClock) {}
+        fn memory_type(&self, _: u32) -> Option<MemoryType> {
+            None
+        }
+        fn keyboard_flags(&self) -> u8 {
+            0
+        }
+        fn power_off(&mut self, _: u16, _: u16) {}
+        fn cpus(&self) -> u16 {
+            1
+        }
+        fn cpu(&self, cpu: CpuId) -> Option<CpuFacts> {
+            let facts =
+                CpuFacts { apic_id: 0, acpi_id: 0, vendor: *b"GenuineIntel", signature: self.0, online: self.1 };
+            (cpu.0 == 0).then_some(facts)
+        }
+        fn symbol(&self, _: u32) -> Option<Symbol<'_>> {
+            None
+        }
+    }
+    let version = |mut machine: One| {
+        let world = TestWorld::new(8, &[]);
+        let op = XenPlatformOp {
+            cmd: XENPF_get_cpu_version,
+            interface_version: XENPF_INTERFACE_VERSION,
+            ..Default::default()
+        };
+        world.platform().poke(ARG, &op);
+        assert_eq!(world.call(0, |ctx| platform_op(ctx, &mut machine, Vaddr(ARG))).0, Ok(0));
+        let found: XenpfPcpuVersion = member::get(&world.platform().peek::<XenPlatformOp>(ARG).u);
+        assert_eq!(found.max_present, 0);
+        (found.vendor_id, found.family, found.model, found.stepping)
+    };
+    for (signature, family, model, stepping) in [
+        (0x000c_06f2, 0x6, 0xcf, 2),  // Sapphire Rapids
+        (0x00a2_0f12, 0x19, 0x21, 2), // Zen 3
+        (0x0000_0f4a, 0xf, 0x4, 10),  // Pentium 4
+        (0x0ff5_0543, 0x5, 0x4, 3),   // neither extended family nor model count in family 5
+        (0x0ff0_0f00, 0x10e, 0, 0),
+    ] {
+        assert_eq!(version(One(signature, true)), (*b"GenuineIntel", family, model, stepping), "{signature:#x}");
+    }
+    assert_eq!(version(One(0x000c_06f2, false)), ([0; 12], 0, 0, 0), "who is off tells nothing");
+}
+
+#[test]
+fn each_way_of_asking_for_a_register_is_answered_in_its_entry() {
+    let (world, mut machine) = (TestWorld::new(8, &[]), Machine::default());
+    let entries = xen_abi::GuestPtr::new(BUFFER);
+    for (u, rsvd, why) in [
+        (XEN_RESOURCE_OP_MSR_READ, 0, Errno::EACCES),
+        (XEN_RESOURCE_OP_MSR_WRITE, 0, Errno::EACCES),
+        (9, 0, Errno::EOPNOTSUPP),
+        (XEN_RESOURCE_OP_MSR_READ, 1, Errno::EINVAL),
+    ] {
+        world.platform().poke(BUFFER, &XenpfResourceEntry { u, rsvd, idx: 0x1b, val: 5 });
+        call_in(&world, &mut machine, 0, XENPF_resource_op, XenpfResourceOp { nr_entries: 4, cpu: 1, entries })
+            .unwrap();
+        let entry: XenpfResourceEntry = world.platform().peek(BUFFER);
+        assert_eq!((i64::from(entry.u.cast_signed()), entry.rsvd, entry.idx, entry.val), (why.as_neg(), rsvd, 0x1b, 5));
+    }
+    let far = XenpfResourceOp { nr_entries: 1, cpu: 3, entries };
+    assert_eq!(call_in(&world, &mut machine, 0, XENPF_resource_op, far), Err(Errno::ENODEV));
+}
+
+#[test]
+fn a_symbol_that_fits_is_whole_and_without_room_only_its_length_is_told() {
+    let (world, mut machine) = (TestWorld::new(8, &[]), Machine::default());
+    let name = xen_abi::GuestPtr::new(BUFFER);
+    for (namelen, shown) in [(0, ""), (1, "\0"), (11, "platform_o\0"), (12, "platform_op\0"), (16, "platform_op\0")] {
+        world.platform().poke(BUFFER, &[0xffu8; 16]);
+        let ask = XenpfSymdata { namelen, symnum: 0, name, ..Default::default() };
+        let got = call_in(&world, &mut machine, 0, XENPF_get_symbol, ask).unwrap();
+        assert_eq!((got.namelen, got.address, got.r#type), (11, 0xffff_82d0_4020_0000, b't'));
+        let mut expected = [0xff; 16];
+        expected[..shown.len()].copy_from_slice(shown.as_bytes());
+        assert_eq!(world.platform().peek::<[u8; 16]>(BUFFER), expected, "{namelen}");
+    }
+    let end = XenpfSymdata { namelen: 5, symnum: 1, name, address: 1, r#type: 2, ..Default::default() };
+    let end = call_in(&world, &mut machine, 0, XENPF_get_symbol, end).unwrap();
+    assert_eq!((end.namelen, end.symnum, end.address, end.r#type), (0, 1, 0, 0));
 }

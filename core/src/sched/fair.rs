@@ -384,4 +384,189 @@ mod tests {
         }
         assert_eq!(sched.0.lock().room, 0);
     }
+
+    fn fair(cpus: u16) -> Fair<TestPlatform> {
+        let sched = Fair::default();
+        (0..cpus).for_each(|cpu| sched.add_cpu(CpuId(cpu)));
+        sched
+    }
+
+    fn mask(cpus: &[u16]) -> CpuMask {
+        let mut mask = CpuMask::EMPTY;
+        cpus.iter().for_each(|&cpu| mask.set(CpuId(cpu)));
+        mask
+    }
+
+    fn idle_all(sched: &Fair<TestPlatform>, cpus: u16) {
+        assert!((0..cpus).all(|cpu| sched.decide(CpuId(cpu), None, 0).vcpu.is_none()));
+    }
+
+    #[test]
+    fn who_wakes_goes_to_its_last_cpu_else_to_an_idle_one_that_may_run_it() {
+        for (last, hard, idle, expected) in [
+            (2, &[][..], &[0, 1, 2][..], Some(2)),
+            (2, &[], &[0, 1], Some(0)),
+            (2, &[1], &[0, 1, 2], Some(1)),
+            (2, &[1, 2], &[0], Some(2)),
+            (0, &[1, 2], &[0], Some(1)),
+            (2, &[], &[], Some(2)),
+            (3, &[], &[], Some(0)),
+            (0, &[3], &[0, 1, 2], None),
+        ] {
+            let sched = fair(3);
+            let sleeper = vcpu(&sched, 0);
+            sleeper.sched.set_running(Some(CpuId(last)));
+            sleeper.sched.set_running(None);
+            sleeper.sched.hard.store(&mask(hard));
+            sched.0.lock().idle = mask(idle);
+            assert_eq!(sched.wake(&sleeper, 0), expected.map(CpuId), "{last} {hard:?} {idle:?}");
+            let mut left = mask(idle);
+            expected.into_iter().for_each(|cpu| left.clear(CpuId(cpu)));
+            assert_eq!(sched.idle(), left, "who was told is idle no more");
+            assert_eq!((sched.wake(&sleeper, 0), sched.0.lock().queue.len()), (None, 1), "it is queued once");
+        }
+    }
+
+    #[test]
+    fn who_is_blocked_paused_or_down_is_not_queued() {
+        let sched = fair(1);
+        let asleep = vcpu(&sched, 0);
+        for flag in [BLOCKED, PAUSED] {
+            asleep.sched.set(flag);
+            assert_eq!(sched.wake(&asleep, 0), None);
+            asleep.sched.clear(flag);
+        }
+        asleep.sched.clear(UP);
+        assert_eq!((sched.wake(&asleep, 0), sched.0.lock().queue.len()), (None, 0));
+    }
+
+    #[test]
+    fn the_one_that_used_least_of_those_that_may_run_here_is_next() {
+        let sched = fair(2);
+        let vcpus = [0, 1, 2].map(|id| vcpu(&sched, id));
+        for (vcpu, used) in vcpus.iter().zip([7, 5, 6]) {
+            vcpu.sched.used.store(used, Ordering::Relaxed);
+            sched.wake(vcpu, 0);
+        }
+        vcpus[1].sched.hard.store(&mask(&[1]));
+        let next = |cpu| sched.decide(CpuId(cpu), None, 0).vcpu.map(|vcpu| vcpu.id);
+        assert_eq!([next(0), next(1), next(0), next(0)], [Some(2), Some(1), Some(0), None]);
+        assert_eq!(vcpus.each_ref().map(|vcpu| vcpu.sched.running_on()), [0, 1, 0].map(|cpu| Some(CpuId(cpu))));
+        assert_eq!(sched.idle(), mask(&[0]));
+    }
+
+    #[test]
+    fn the_current_one_stays_until_another_has_used_much_less_and_its_turn_is_over() {
+        for (ahead, ran, stays, until) in [
+            (PREEMPT, TURN, true, TURN + SLICE),
+            (PREEMPT + 1, TURN, false, TURN + SLICE),
+            (PREEMPT + 1, TURN - 1, true, TURN),
+            (9 * PREEMPT, TURN, false, TURN + SLICE),
+        ] {
+            let sched = fair(1);
+            let [current, other] = [vcpu(&sched, 0), vcpu(&sched, 1)];
+            sched.wake(&current, 0);
+            let loaded = sched.decide(CpuId(0), None, 0).vcpu.unwrap();
+            sched.wake(&other, 0);
+            other.sched.used.store(SLICE, Ordering::Relaxed);
+            current.sched.used.store(SLICE + ahead - ran, Ordering::Relaxed);
+            let decision = sched.decide(CpuId(0), Some(&loaded), ran);
+            assert_eq!(Shared::same(&decision.vcpu.unwrap(), &current), stays, "{ahead} after {ran}");
+            assert_eq!(decision.until, until, "{ahead} after {ran}");
+            assert_eq!(current.sched.used.load(Ordering::Relaxed), SLICE + ahead, "its time is charged");
+        }
+    }
+
+    #[test]
+    fn alone_one_runs_for_ever_and_beside_another_for_a_slice() {
+        let sched = fair(1);
+        let [current, other] = [vcpu(&sched, 0), vcpu(&sched, 1)];
+        sched.wake(&current, 0);
+        let loaded = sched.decide(CpuId(0), None, 0);
+        assert_eq!(loaded.until, u64::MAX);
+        let loaded = loaded.vcpu.unwrap();
+        assert_eq!(sched.decide(CpuId(0), Some(&loaded), 1).until, u64::MAX);
+        sched.wake(&other, 2);
+        assert_eq!(sched.decide(CpuId(0), Some(&loaded), 2).until, 2 + SLICE);
+        // One that may not run here makes way, and is waited for by nobody.
+        current.sched.hard.store(&mask(&[1]));
+        let decision = sched.decide(CpuId(0), Some(&loaded), 3);
+        assert!(Shared::same(&decision.vcpu.unwrap(), &other));
+    }
+
+    #[test]
+    fn a_saved_vcpu_is_offered_to_an_idle_cpu_else_to_one_that_may_run_it() {
+        for (hard, idle, expected) in [
+            (&[][..], &[][..], None),
+            (&[], &[1, 2], Some(1)),
+            (&[0, 2], &[1, 2], Some(2)),
+            (&[0], &[1, 2], None),
+            (&[], &[0], None),
+            (&[2], &[1], Some(2)),
+            (&[1, 2], &[], Some(1)),
+            (&[3], &[1], None),
+        ] {
+            let sched = fair(3);
+            let old = vcpu(&sched, 0);
+            old.sched.set_running(Some(CpuId(0)));
+            old.sched.hard.store(&mask(hard));
+            sched.0.lock().idle = mask(idle);
+            assert_eq!(sched.saved(CpuId(0), &old, 0), expected.map(CpuId), "{hard:?} {idle:?}");
+            let mut left = mask(idle);
+            expected.into_iter().for_each(|cpu| left.clear(CpuId(cpu)));
+            assert_eq!((sched.idle(), old.sched.running_on()), (left, None));
+            assert_eq!((sched.saved(CpuId(0), &old, 0), sched.0.lock().queue.len()), (None, 1), "it is queued once");
+        }
+        let sched = fair(2);
+        let asleep = vcpu(&sched, 0);
+        asleep.sched.set(BLOCKED);
+        sched.0.lock().idle = mask(&[1]);
+        assert_eq!((sched.saved(CpuId(0), &asleep, 0), sched.0.lock().queue.len()), (None, 0));
+    }
+
+    #[test]
+    fn who_yields_falls_just_behind_who_used_least() {
+        for (least, own, after) in [(5, 0, 5 + PREEMPT + 1), (5, 9 * PREEMPT, 9 * PREEMPT)] {
+            let sched = fair(1);
+            let [current, other] = [vcpu(&sched, 0), vcpu(&sched, 1)];
+            other.sched.used.store(least, Ordering::Relaxed);
+            sched.wake(&other, 0);
+            current.sched.used.store(own, Ordering::Relaxed);
+            current.sched.turn_end.store(u64::MAX, Ordering::Relaxed);
+            sched.yield_now(&current, 0);
+            assert_eq!((current.sched.used.load(Ordering::Relaxed), turn_end(&current)), (after, 0));
+        }
+        let sched = fair(1);
+        let alone = vcpu(&sched, 0);
+        alone.sched.since.store(10, Ordering::Relaxed);
+        sched.yield_now(&alone, 30);
+        assert_eq!(alone.sched.used.load(Ordering::Relaxed), 20, "with nobody else, it only pays for what it used");
+    }
+
+    #[test]
+    fn newcomers_begin_a_slice_before_who_ran_last() {
+        let sched = fair(1);
+        idle_all(&sched, 1);
+        let [old, new] = [vcpu(&sched, 0), vcpu(&sched, 1)];
+        old.sched.used.store(50 * SLICE, Ordering::Relaxed);
+        sched.wake(&old, 0);
+        sched.decide(CpuId(0), None, 0).vcpu.unwrap();
+        sched.wake(&new, 0);
+        assert_eq!(new.sched.used.load(Ordering::Relaxed), 49 * SLICE);
+        // Who used less runs, and the floor stays.
+        let next = sched.decide(CpuId(0), Some(&old), TURN).vcpu.unwrap();
+        assert!(Shared::same(&next, &new));
+        assert_eq!(sched.0.lock().floor, 50 * SLICE);
+    }
+
+    #[test]
+    fn there_is_room_for_every_vcpu_that_was_reserved() {
+        let sched = fair(1);
+        let vcpus: Vec<_> = (0..100).map(|id| vcpu(&sched, id)).collect();
+        vcpus.iter().for_each(|vcpu| _ = sched.wake(vcpu, 0));
+        assert_eq!(sched.0.lock().queue.len(), 100);
+        sched.release(40);
+        assert_eq!(sched.0.lock().room, 60);
+        assert_eq!(Scheduler::<TestPlatform>::name(&sched), "fair");
+    }
 }

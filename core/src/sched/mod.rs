@@ -140,3 +140,36 @@ pub trait Scheduler<P: Platform>: Sync {
     /// CPUs that run nothing.
     fn idle(&self) -> CpuMask;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_cpu_is_remembered_when_none_runs_it() {
+        let vcpu = VcpuSched::default();
+        assert_eq!((vcpu.running_on(), vcpu.last_cpu()), (None, CpuId(0)));
+        for cpu in [CpuId(2), CpuId(0), CpuId(u16::MAX)] {
+            vcpu.set_running(Some(cpu));
+            assert_eq!((vcpu.running_on(), vcpu.last_cpu()), (Some(cpu), cpu));
+            vcpu.set_running(None);
+            assert_eq!((vcpu.running_on(), vcpu.last_cpu()), (None, cpu));
+        }
+    }
+
+    #[test]
+    fn each_flag_has_its_say_in_what_a_vcpu_may_do() {
+        for flags in 0..16 {
+            let vcpu = VcpuSched::default();
+            vcpu.set(flags);
+            vcpu.set_running(Some(CpuId(1)));
+            let [up, blocked, paused] = [UP, BLOCKED, PAUSED].map(|flag| flags & flag != 0);
+            assert_eq!(vcpu.runnable(), up && !blocked && !paused, "{flags:04b}");
+            assert_eq!(vcpu.may_wait_on(CpuId(1)), up && blocked && !paused, "{flags:04b}");
+            assert_eq!(vcpu.running(), !blocked, "{flags:04b}");
+            vcpu.hard.store(&CpuMask::one(CpuId(2)));
+            assert!(!vcpu.may_wait_on(CpuId(1)) && vcpu.may_run_on(CpuId(2)));
+            assert_eq!((vcpu.clear(UP), vcpu.flags()), (flags, flags & !UP));
+        }
+    }
+}

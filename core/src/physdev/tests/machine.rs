@@ -16,6 +16,9 @@ pub const LOOP: Function = Function::on_bus(0, 8);
 /// Where the card's BAR 4 is.
 pub const BAR: u64 = 0x12_fe00_0000;
 
+/// Where messages are written to.
+pub const ADDRESS: u64 = 0x9_fee0_1000;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Route {
     pub vector: u8,
@@ -87,7 +90,7 @@ impl InterruptMachine for TestIrqs {
         self.routes.get_mut(&gsi).unwrap().masked = masked;
     }
     fn message(&self, vector: u8) -> Message {
-        Message { address: 0xfee0_1000, data: vector.into() }
+        Message { address: ADDRESS, data: vector.into() }
     }
     fn config_read(&mut self, function: Function, register: u16) -> u32 {
         assert_eq!(register % 4, 0);
@@ -96,6 +99,8 @@ impl InterruptMachine for TestIrqs {
     }
     fn config_write(&mut self, function: Function, register: u16, value: u32) {
         assert!(register.is_multiple_of(4) && register < 0x100);
+        let message = function == CARD && (0x54..0x60).contains(&register);
+        assert!(!message || self.config[&(CARD, 0x50)] >> 16 & 1 == 0, "a message changes while it may be sent");
         self.config.insert((function, register), value);
     }
     fn config_write16(&mut self, function: Function, register: u16, value: u16) {

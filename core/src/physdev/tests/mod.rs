@@ -1,7 +1,10 @@
 //! What holds of pirqs, lines and messages.
 #![allow(clippy::unwrap_used)]
 
+mod functions;
+mod lines;
 mod machine;
+mod messages;
 
 use super::*;
 use crate::domain::DomId;
@@ -171,8 +174,7 @@ fn a_message_is_programmed_masked_and_unmasked_when_bound() {
     let mapped = op(&world, &mut machine, 0, PHYSDEVOP_map_pirq, msi(MAP_PIRQ_TYPE_MSI_SEG, 0, 0)).unwrap();
     assert_eq!(mapped.pirq, 63);
     let vector = machine.vectors.iter().find(|(_, v)| v.0 == 63).map(|(v, _)| *v).unwrap();
-    assert_eq!(machine.config_read(CARD, 0x54), 0xfee0_1000);
-    assert_eq!(machine.config_read(CARD, 0x58), 0);
+    assert_eq!([0x54, 0x58].map(|at| machine.config_read(CARD, at)), [ADDRESS as u32, (ADDRESS >> 32) as u32]);
     assert_eq!(machine.config_read(CARD, 0x5c), vector.into());
     assert_eq!(machine.config_read(CARD, 0x60), u32::MAX);
     assert_eq!(machine.config_read(CARD, 0x50) >> 16 & 0x71, 0, "one message, not enabled");
@@ -214,7 +216,7 @@ fn msix_entries_are_written_to_the_table_in_the_bar() {
     let third = op(&world, &mut machine, 0, PHYSDEVOP_map_pirq, msi(MAP_PIRQ_TYPE_MSI_SEG, 2, 0xdead_0000)).unwrap();
     assert_eq!((first.pirq, third.pirq), (63, 62));
     assert_eq!(machine.entries.keys().copied().collect::<Vec<_>>(), [at(0), at(2)]);
-    assert!(machine.entries.values().all(|entry| entry.1 && entry.0.address == 0xfee0_1000));
+    assert!(machine.entries.values().all(|entry| entry.1 && entry.0.address == ADDRESS));
     bind(&world, &mut machine, 0, 62).unwrap();
     assert!(!machine.entries[&at(2)].1 && machine.entries[&at(0)].1);
     // A reset of the function, then dom0 restores it.
@@ -263,6 +265,8 @@ fn the_page_says_which_interrupts_need_their_end_told() {
     bind(&world, &mut machine, 0, 18).unwrap();
     let page = PhysdevPirqEoiGmfn { gmfn: mfn.0 };
     op(&world, &mut machine, 0, PHYSDEVOP_pirq_eoi_gmfn_v2, page).unwrap();
+    let unmasks = || world.dom(0).devices.eoi_unmasks.load(std::sync::atomic::Ordering::SeqCst);
+    assert!(!unmasks(), "by the second version of the call, the guest unmasks its port itself");
     assert_eq!(op(&world, &mut machine, 0, PHYSDEVOP_pirq_eoi_gmfn_v2, page), Err(Errno::EBUSY));
     let word = || crate::Platform::page(world.platform(), mfn).load_u64(0);
     assert_eq!(word(), 1 << 18);
@@ -274,6 +278,7 @@ fn the_page_says_which_interrupts_need_their_end_told() {
     assert_eq!(word(), 1 << 18);
     let _ = world.call(0, |ctx| release_eoi_page(ctx, ctx.dom));
     op(&world, &mut machine, 0, PHYSDEVOP_pirq_eoi_gmfn_v1, page).unwrap();
+    assert!(unmasks());
 }
 
 #[test]
@@ -303,8 +308,10 @@ fn port_access_of_a_guest_is_its_own_affair() {
     let mut call = |cmd| world.call_with(1, &mut pv, |ctx| physdev_op(ctx, &mut machine, cmd, Vaddr(ARG))).0;
     world.platform().poke(ARG, &PhysdevSetIopl { iopl: 4 });
     assert_eq!(call(PHYSDEVOP_set_iopl), Err(Stop::Err(Errno::EINVAL)));
-    world.platform().poke(ARG, &PhysdevSetIopl { iopl: 1 });
-    assert_eq!(call(PHYSDEVOP_set_iopl), Ok(0));
+    for iopl in [3, 0, 1] {
+        world.platform().poke(ARG, &PhysdevSetIopl { iopl });
+        assert_eq!(call(PHYSDEVOP_set_iopl), Ok(0));
+    }
     let bitmap = xen_abi::GuestPtr::new(0x1234_5000);
     world.platform().poke(ARG, &PhysdevSetIobitmap { bitmap, nr_ports: 0x1_0001, ..Default::default() });
     assert_eq!(call(PHYSDEVOP_set_iobitmap), Err(Stop::Err(Errno::EINVAL)));
@@ -346,4 +353,26 @@ fn an_argument_that_cannot_be_written_back_leaves_nothing_mapped() {
     assert_eq!(result, Err(Stop::Err(Errno::EFAULT)));
     assert!(machine.vectors.is_empty());
     assert_eq!(world.dom(0).devices.pirq(63), Some(Pirq::default()));
+}
+
+#[test]
+fn every_pirq_of_a_domain_wants_its_end_told_and_others_are_none() {
+    let (world, mut machine) = (world(), TestIrqs::default());
+    let mut status = |irq| {
+        op(&world, &mut machine, 0, PHYSDEVOP_irq_status_query, PhysdevIrqStatusQuery { irq, flags: 0 })
+            .map(|op| op.flags)
+    };
+    assert_eq!([status(0), status(PIRQS - 1)], [Ok(XENIRQSTAT_needs_eoi); 2]);
+    assert_eq!([status(PIRQS), status(u32::MAX)], [Err(Errno::EINVAL); 2]);
+}
+
+#[test]
+fn no_debug_port_is_in_the_way_of_dom0s_usb() {
+    let (world, mut machine) = (world(), TestIrqs::default());
+    let mut reset = |op: u32| {
+        let arg = PhysdevDbgpOp { op: op as u8, ..Default::default() };
+        super::tests::op(&world, &mut machine, 0, PHYSDEVOP_dbgp_op, arg).map(|_| ())
+    };
+    assert_eq!([PHYSDEVOP_DBGP_RESET_PREPARE, PHYSDEVOP_DBGP_RESET_DONE].map(&mut reset), [Ok(()); 2]);
+    assert_eq!([0, 3, 255].map(&mut reset), [Err(Errno::EINVAL); 3]);
 }
