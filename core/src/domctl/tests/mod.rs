@@ -1,6 +1,11 @@
 //! What holds of a domain's life in its toolstack's hands.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod context;
+mod create;
+mod info;
+mod life;
+mod memory;
 mod vcpu;
 
 use super::*;
