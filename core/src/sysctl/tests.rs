@@ -356,3 +356,42 @@ fn small_operations_answer() {
     }
     assert!(world.hv.domains.get(DomId(0)).is_some());
 }
+
+#[test]
+fn a_list_with_an_entry_that_cannot_be_written_fails() {
+    let world = world();
+    const SIZE: u64 = size_of::<XenDomctlGetdomaininfo>() as u64;
+    let at = |buffer, max_domains| XenSysctlGetdomaininfolist {
+        max_domains,
+        buffer: GuestPtr::new(buffer),
+        ..Default::default()
+    };
+    // There is memory for the second one.
+    let before = at(GUEST_BASE - SIZE, 2);
+    assert_eq!(call(&world, XEN_SYSCTL_getdomaininfolist, before), Err(Errno::EFAULT));
+    for (most, told) in [(0, 0), (1, 1), (2, 2), (3, 2)] {
+        world.platform().poke(BUFFER, &[0x55u8; 3 * SIZE as usize]);
+        assert_eq!(call(&world, XEN_SYSCTL_getdomaininfolist, at(BUFFER, most)).unwrap().num_domains, told);
+        assert_eq!(world.platform().peek::<u8>(BUFFER + u64::from(told) * SIZE), 0x55);
+    }
+}
+
+#[test]
+fn no_leaf_is_masked_by_the_hardware() {
+    let caps = XenSysctlCpuLevellingCaps { caps: 0xffff };
+    assert_eq!(call(&world(), XEN_SYSCTL_get_cpu_levelling_caps, caps).unwrap().caps, 0);
+}
+
+#[test]
+fn there_are_no_trace_buffers() {
+    let world = world();
+    let ask = |cmd| {
+        let ask = XenSysctlTbufOp { cmd, evt_mask: 1, buffer_mfn: 2, size: 3, ..Default::default() };
+        call(&world, XEN_SYSCTL_tbuf_op, ask).map(|got| (got.evt_mask, got.buffer_mfn, got.size))
+    };
+    assert_eq!(ask(XEN_SYSCTL_TBUFOP_get_info), Ok((0, 0, 0)));
+    assert!(ask(XEN_SYSCTL_TBUFOP_disable).is_ok());
+    for cmd in [XEN_SYSCTL_TBUFOP_set_cpu_mask, XEN_SYSCTL_TBUFOP_set_size, XEN_SYSCTL_TBUFOP_enable, 6] {
+        assert_eq!(ask(cmd), Err(Errno::EOPNOTSUPP), "{cmd}");
+    }
+}
