@@ -37,8 +37,8 @@ pub struct Timer {
 pub struct VcpuTimers {
     /// Period of the periodic timer in nanoseconds; 0: off.
     pub period: AtomicU64,
-    /// For each [`TimerKind`], the queue that holds it plus 1; 0: not set.
-    pub queue: [AtomicU32; 4],
+    /// For each [`TimerKind`] of vcpus, the queue that holds it plus 1; 0: not set.
+    pub queue: [AtomicU32; 3],
 }
 
 /// The timers that one CPU looks after.

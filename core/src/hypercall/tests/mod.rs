@@ -1,5 +1,9 @@
 //! The small hypercalls, as a guest sees them.
 
+mod dispatch;
+mod sched;
+mod vcpu;
+
 use super::*;
 use crate::addr::Vaddr;
 use crate::console::{Console, Received};
