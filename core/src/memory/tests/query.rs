@@ -97,9 +97,9 @@ fn a_pv_domain_keeps_its_own_physical_map() {
     let add = |by, domid, space| {
         ask(&world, by, XENMEM_add_to_physmap, &XenAddToPhysmap { domid, space, ..Default::default() }).err()
     };
-    assert_eq!(add(0, 1, XENMAPSPACE_grant_table.into()), Some(Errno::EACCES));
-    assert_eq!(add(0, 9, XENMAPSPACE_grant_table.into()), Some(Errno::ESRCH));
-    assert_eq!(add(0, 1, XENMAPSPACE_gmfn_foreign.into()), Some(Errno::ENOSYS), "for the batch only");
+    assert_eq!(add(0, 1, XENMAPSPACE_grant_table), Some(Errno::EACCES));
+    assert_eq!(add(0, 9, XENMAPSPACE_grant_table), Some(Errno::ESRCH));
+    assert_eq!(add(0, 1, XENMAPSPACE_gmfn_foreign), Some(Errno::ENOSYS), "for the batch only");
     let space = XENMAPSPACE_gmfn_foreign as u16;
     let batch = |by, domid| {
         let add = XenAddToPhysmapBatch { domid, space, ..Default::default() };
