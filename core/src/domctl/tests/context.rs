@@ -55,3 +55,21 @@ fn a_vcpu_is_up_when_its_context_says_so() {
         assert_eq!(shown.ctrlreg[0], 1 << 31 | 1, "paging and protection, not: task switched");
     }
 }
+
+#[test]
+fn a_vcpu_is_given_its_state_by_another_of_its_domain_once() {
+    use crate::hypercall::vcpu_op;
+    use crate::sched::INITIALISED;
+    use xen_abi::vcpu::{VCPUOP_initialise, VCPUOP_up};
+    let world = world();
+    let (id, frames) = built(&world);
+    let dom = world.dom(id);
+    let vcpu = dom.vcpu(1).unwrap();
+    let op = |cmd| world.call(id, |ctx| vcpu_op(ctx, cmd, 1, Vaddr(CONTEXT))).0;
+    assert_eq!(op(VCPUOP_initialise), Ok(0));
+    assert_eq!(vcpu.sched.flags() & (INITIALISED | UP), INITIALISED);
+    let told = |saved: &crate::domain::Saved| (saved.regs.rbx, saved.pv.kernel_root);
+    assert_eq!(told(&vcpu.saved.lock()), (42, frames[0].maddr()));
+    assert_eq!(op(VCPUOP_initialise), Err(Stop::Err(Errno::EEXIST)));
+    assert_eq!((op(VCPUOP_up), vcpu.sched.flags() & UP), (Ok(0), UP));
+}

@@ -3,6 +3,7 @@
 use super::sched::Guest;
 use super::*;
 use crate::ctx::{Ctx, Effects};
+use crate::domain::{DomId, Domain};
 use crate::evtchn::PirqEffect;
 use crate::sched::BLOCKED;
 use crate::testing::TestPlatform;
@@ -59,7 +60,8 @@ fn a_number_finds_its_call_and_another_finds_none() {
     assert_eq!(made(__HYPERVISOR_set_trap_table, [0; 6]), Ok(0));
     assert_eq!(made(__HYPERVISOR_mmu_update, [8, 1, 0, u64::from(DOMID_SELF), 0, 0]), err(Errno::EFAULT));
     assert_eq!(made(__HYPERVISOR_set_gdt, [8, 1 << 32 | 1, 0, 0, 0, 0]), err(Errno::EFAULT));
-    assert_eq!(made(__HYPERVISOR_set_gdt, [8, 15 * 512, 0, 0, 0, 0]), err(Errno::EINVAL));
+    assert_eq!(made(__HYPERVISOR_set_gdt, [8, 14 * 512, 0, 0, 0, 0]), err(Errno::EFAULT), "as many as there can be");
+    assert_eq!(made(__HYPERVISOR_set_gdt, [8, 14 * 512 + 1, 0, 0, 0, 0]), err(Errno::EINVAL));
     assert!(make(&guest, __HYPERVISOR_fpu_taskswitch, [1, 0, 0, 0, 0, 0]).1.has(Effect::LOAD_FPU));
     assert!(
         make(&guest, __HYPERVISOR_sched_op_compat, [SCHEDOP_yield.into(), 0, 0, 0, 0, 0]).1.has(Effect::RESCHEDULE)
@@ -70,7 +72,9 @@ fn a_number_finds_its_call_and_another_finds_none() {
     assert_eq!(made(__HYPERVISOR_update_descriptor, [1 << 40, 0, 0, 0, 0, 0]), err(Errno::EINVAL));
     assert_eq!(made(__HYPERVISOR_memory_op, [2, 0, 0, 0, 0, 0]), Ok(64), "the machine's frames");
     assert_eq!(made(__HYPERVISOR_console_io, [0; 6]), err(Errno::EPERM));
-    assert_eq!(made(__HYPERVISOR_vm_assist, [1 << 32 | 2, 0, 0, 0, 0, 0]), err(Errno::ENOSYS));
+    assert_eq!(made(__HYPERVISOR_vm_assist, [VMASST_CMD_enable.into(), 2, 0, 0, 0, 0]), Ok(0));
+    assert_eq!(made(__HYPERVISOR_update_va_mapping, [1 << 47, 0, 0, 0, 0, 0]), err(Errno::EINVAL));
+    assert_eq!(made(__HYPERVISOR_update_va_mapping_otherdomain, [1 << 47, 0, 0, 1, 0, 0]), err(Errno::EPERM));
     assert_eq!(made(__HYPERVISOR_set_segment_base, [9, 0, 0, 0, 0, 0]), err(Errno::EINVAL));
     assert_eq!(made(__HYPERVISOR_vcpu_op, [3, 0, 0, 0, 0, 0]), Ok(1), "it is up");
     assert_eq!(made(__HYPERVISOR_mmuext_op, [8, 1, 0, u64::from(DOMID_SELF), 0, 0]), err(Errno::EFAULT));
@@ -101,7 +105,7 @@ fn an_event_is_sent_to_oneself_and_to_others() {
     assert_eq!((send(ipi), awake(0), awake(1)), (Ok(0), false, true));
     assert_eq!(send(ipi + 1), err(Errno::EINVAL));
     // From domain 1 to vcpu 0 of this one.
-    let port = crate::evtchn::alloc_unbound(&guest.world.hv, &guest.dom, crate::domain::DomId(1)).unwrap();
+    let port = crate::evtchn::alloc_unbound(&guest.world.hv, &guest.dom, DomId(1)).unwrap();
     let other = guest.world.dom(1);
     let (near, _) = crate::evtchn::bind_interdomain(&guest.world.hv, &other, &guest.dom, port).unwrap();
     guest.world.platform().poke(ARG, &EvtchnSend { port: near });
@@ -111,14 +115,20 @@ fn an_event_is_sent_to_oneself_and_to_others() {
     assert_eq!((sent.0, awake(0)), (Ok(0), true));
 }
 
-#[test]
-fn a_port_of_an_interrupt_that_is_refused_is_closed_again() {
-    let guest = Guest::new(1);
-    let dom = crate::domain::Domain::<TestPlatform>::try_new(crate::domain::DomId(6), 1, false).unwrap();
+/// A domain 6 that may have interrupts.
+fn with_interrupts(guest: &Guest) -> ferroxen_sync::Shared<Domain<TestPlatform>> {
+    let dom = Domain::<TestPlatform>::try_new(DomId(6), 1, false).unwrap();
     dom.events.set_pirqs(32).unwrap();
     let dom = ferroxen_sync::Shared::try_new(dom).ok().unwrap();
     dom.create_vcpu(0).unwrap();
     assert!(guest.world.hv.domains.insert(dom.clone()).is_ok());
+    dom
+}
+
+#[test]
+fn a_port_of_an_interrupt_that_is_refused_is_closed_again() {
+    let guest = Guest::new(1);
+    let dom = with_interrupts(&guest);
     let mut devices = Numbers::default();
     guest.world.platform().poke(ARG, &EvtchnBindPirq { pirq: 5, flags: 0, port: 0 });
     let bound = guest.world.call(6, |ctx| {
@@ -128,6 +138,23 @@ fn a_port_of_an_interrupt_that_is_refused_is_closed_again() {
     assert_eq!(bound.0, err(Errno::EPERM));
     let [PirqEffect::Bind { pirq: 5, port, .. }] = devices.pirqs[..] else { panic!("{:?}", devices.pirqs) };
     assert_eq!(crate::evtchn::status(&dom, port).unwrap().binding, EvtchnBinding::Closed);
+}
+
+#[test]
+fn interrupts_are_taken_from_who_resets_his_own_channels() {
+    for (by, taken) in [(6, true), (0, false)] {
+        let guest = Guest::new(1);
+        let dom = with_interrupts(&guest);
+        let _ = crate::evtchn::bind_pirq(&guest.world.hv, &dom, 5, false).unwrap();
+        guest.world.hv.pause(&dom);
+        guest.world.platform().poke(ARG, &EvtchnReset { dom: 6 });
+        let mut devices = Numbers::default();
+        let args = [EVTCHNOP_reset.into(), ARG, 3, 4, 5, 6];
+        let reset = |ctx: &mut Context<'_>| dispatch(ctx, &mut devices, __HYPERVISOR_event_channel_op.into(), args);
+        let (result, _) = guest.world.call(by, reset);
+        assert_eq!(result, if taken { err(Errno::EPERM) } else { Err(Stop::Again(args)) });
+        assert_eq!(devices.pirqs == [PirqEffect::Unbind { pirq: 5 }], taken, "{:?}", devices.pirqs);
+    }
 }
 
 /// A list of calls at `LIST`; gives how it ended and what each entry says now.
