@@ -14,6 +14,7 @@ use crate::physdev::{Function, InterruptMachine, Message};
 use crate::platform_op::{CpuFacts, MemoryType, PlatformMachine, Symbol};
 use crate::testing::{GUEST_BASE, TestWorld};
 use crate::time::WallClock;
+use std::sync::atomic::Ordering;
 use xen_abi::GuestPtr;
 use xen_abi::arch_x86::XenCpuidLeaf;
 use xen_abi::domctl::XenDomctlGetdomaininfo;
@@ -493,4 +494,24 @@ fn what_the_one_pool_and_its_scheduler_cannot_do_is_refused() {
     assert_eq!(scheduler(XEN_SYSCTL_SCHEDOP_putinfo, 0, 1000), Ok(()));
     assert_eq!(scheduler(XEN_SYSCTL_SCHEDOP_putinfo, 0, 999), Err(Errno::EOPNOTSUPP));
     assert_eq!((scheduler(9, 0, 1000), scheduler(0, 1, 1000)), (Err(Errno::EINVAL), Err(Errno::ESRCH)));
+}
+
+#[test]
+fn a_long_list_of_functions_is_answered_in_parts_when_something_waits() {
+    let world = world();
+    let mut left = 300u32;
+    let mut rounds = 0;
+    while left != 0 {
+        world.platform().polls_left.store(0, Ordering::SeqCst);
+        let ask = XenSysctlPcitopoinfo {
+            num_devs: left,
+            devs: GuestPtr::new(BUFFER),
+            nodes: GuestPtr::new(BUFFER + 0x4000),
+            ..Default::default()
+        };
+        let done = call(&world, XEN_SYSCTL_pcitopoinfo, ask).unwrap().num_devs;
+        assert!(done == left || done >= 32, "no shorter parts than are worth a hypercall");
+        (left, rounds) = (left - done, rounds + 1);
+    }
+    assert!(rounds > 1);
 }
