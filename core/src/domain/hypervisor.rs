@@ -175,15 +175,14 @@ impl<P: Platform> Hypervisor<P> {
         let code = reason.saturating_add(1);
         if dom.shutdown.compare_exchange(0, code, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
             self.pause(dom);
-            // Whoever looks after domains wants to know, whoever ended it.
-            self.notify(evtchn::send_global_virq(self, VIRQ_DOM_EXC));
             let port = dom.toolstack.suspend_port.load(Ordering::Relaxed);
-            if u32::from(reason) == SHUTDOWN_suspend
-                && port != 0
-                && let Ok(notify) = evtchn::send(self, dom, port)
-            {
-                self.notify(notify);
-            }
+            // Whoever looks after domains wants to know, whoever ended it; who waits for a suspend is told alone.
+            let told = if u32::from(reason) == SHUTDOWN_suspend && port != 0 {
+                evtchn::send(self, dom, port).unwrap_or(Notify::NONE)
+            } else {
+                evtchn::send_global_virq(self, VIRQ_DOM_EXC)
+            };
+            self.notify(told);
         }
     }
 

@@ -3,6 +3,8 @@
 pub mod context;
 mod hypervisor;
 mod table;
+#[cfg(test)]
+mod tests;
 mod vcpu;
 
 pub use hypervisor::Hypervisor;

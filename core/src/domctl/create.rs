@@ -15,6 +15,7 @@ use crate::time::WallClock;
 use core::sync::atomic::Ordering;
 use ferroxen_sync::Shared;
 use xen_abi::Errno;
+use xen_abi::arch_x86::XEN_X86_MISC_FLAGS_MAX;
 use xen_abi::domctl::*;
 use xen_abi::member;
 use xen_abi::xen::VcpuInfo;
@@ -37,6 +38,7 @@ pub(super) fn create<P: Platform>(
     if arg.flags & !XEN_DOMCTL_CDF_xs_domain != 0
         || arg.iommu_opts != 0
         || arg.arch.emulation_flags != 0
+        || arg.arch.misc_flags & !XEN_X86_MISC_FLAGS_MAX != 0
         || arg.vmtrace_size != 0
         || arg.cpupool_id != 0
         || arg.max_vcpus as usize > MAX_VCPUS

@@ -1,4 +1,4 @@
-//! `HYPERVISOR_console_io`, and the console ring for XEN_SYSCTL_readconsole.
+//! `HYPERVISOR_console_io`.
 
 use super::{HypercallResult, Stop};
 use crate::access;
@@ -58,36 +58,4 @@ fn read<P: Platform>(ctx: &Ctx<'_, P>, count: u32, buffer: u64) -> HypercallResu
     // A guest that gives a bad buffer loses its input.
     ctx.write_bytes(Vaddr(buffer), bytes.get(..taken).unwrap_or(&[]))?;
     Ok(taken as u64)
-}
-
-/// XEN_SYSCTL_readconsole: copies text of the ring to `buffer`, from the oldest byte or (`after`) from an earlier
-/// call's index on, and with `clear` forgets it. Gives the number of bytes and the index for the next call.
-///
-/// # Errors
-/// `EFAULT`.
-pub fn read_ring<P: Platform>(
-    ctx: &Ctx<'_, P>,
-    clear: bool,
-    after: Option<u32>,
-    buffer: Vaddr,
-    count: u32,
-) -> Result<(u32, u32), Stop> {
-    let console = &ctx.hv.console;
-    let mut index = console.first(after);
-    let mut done = 0u32;
-    while done < count {
-        let mut bytes = [0; CHUNK as usize];
-        let room = bytes.get_mut(..(count - done).min(CHUNK) as usize).ok_or(Errno::EINVAL)?;
-        let (from, len) = console.read(index, room);
-        if len == 0 {
-            break;
-        }
-        ctx.write_bytes(Vaddr(buffer.0.wrapping_add(done.into())), bytes.get(..len).unwrap_or(&[]))?;
-        done += len as u32;
-        index = from.wrapping_add(len as u32);
-    }
-    if clear {
-        console.clear(index);
-    }
-    Ok((done, index))
 }

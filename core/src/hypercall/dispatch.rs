@@ -250,4 +250,32 @@ mod tests {
         );
         assert_eq!(own_arguments(Stop::Err(Errno::EPERM), 2, before), Stop::Err(Errno::EPERM));
     }
+
+    #[test]
+    fn every_call_that_can_be_continued_has_as_many_arguments_as_in_xen() {
+        // xen/include/hypercall-defs.c.
+        for (number, arguments) in [
+            (__HYPERVISOR_set_trap_table, 1),
+            (__HYPERVISOR_sysctl, 1),
+            (__HYPERVISOR_domctl, 1),
+            (__HYPERVISOR_platform_op, 1),
+            (__HYPERVISOR_memory_op, 2),
+            (__HYPERVISOR_set_gdt, 2),
+            (__HYPERVISOR_event_channel_op, 2),
+            (__HYPERVISOR_physdev_op, 2),
+            (__HYPERVISOR_sched_op, 2),
+            (__HYPERVISOR_multicall, 2),
+            (__HYPERVISOR_grant_table_op, 3),
+            (__HYPERVISOR_update_va_mapping, 3),
+            (__HYPERVISOR_console_io, 3),
+            (__HYPERVISOR_vcpu_op, 3),
+            (__HYPERVISOR_mmu_update, 4),
+            (__HYPERVISOR_mmuext_op, 4),
+            (__HYPERVISOR_update_va_mapping_otherdomain, 4),
+        ] {
+            let next = own_arguments(Stop::Again([9; 6]), arity(number.into()), [1, 2, 3, 4, 5, 6]);
+            let expected = core::array::from_fn(|n| if n < arguments { 9 } else { n as u64 + 1 });
+            assert_eq!(next, Stop::Again(expected), "{number}");
+        }
+    }
 }

@@ -17,7 +17,7 @@ mod version;
 
 pub use assist::{VALID_ASSISTS, vm_assist};
 pub use callback::{callback_op, nmi_op, set_callbacks};
-pub use console_io::{console_io, read_ring};
+pub use console_io::console_io;
 pub use debugreg::{get_debugreg, set_debugreg};
 pub use dispatch::{Devices, dispatch};
 pub use registers::{fpu_taskswitch, set_segment_base, stack_switch};

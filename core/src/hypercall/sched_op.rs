@@ -155,12 +155,13 @@ fn watchdog<P: Platform>(ctx: &mut Ctx<'_, P>, arg: Vaddr) -> HypercallResult {
         ctx.dom.watchdogs.fetch_and(!mask, Ordering::SeqCst);
         return Err(Errno::EINVAL.into());
     }
+    // A domain feeds its watchdog on whichever CPU it runs.
+    ctx.hv.all_timers().iter().for_each(|timers| timers.cancel(ctx.dom.id, id, TimerKind::Watchdog));
     if op.timeout == 0 {
         ctx.dom.watchdogs.fetch_and(!mask, Ordering::SeqCst);
-        cancel_timer(ctx, TimerKind::Watchdog, id);
     } else {
         let at = ctx.platform().now().saturating_add(u64::from(op.timeout).saturating_mul(1_000_000_000));
-        set_timer(ctx, TimerKind::Watchdog, id, at);
+        queue(ctx, Timer { at, domid: ctx.dom.id, vcpu: id, kind: TimerKind::Watchdog });
     }
     Ok(if op.id == 0 { id.into() } else { 0 })
 }
@@ -175,7 +176,7 @@ pub(super) fn set_timer_op<P: Platform>(ctx: &mut Ctx<'_, P>, at: u64) -> Hyperc
     Ok(0)
 }
 
-/// Sets a timer of the calling domain in this CPU's queue, and takes it out of another one's.
+/// Sets a timer of one of the calling domain's vcpus in this CPU's queue, and takes it out of another one's.
 pub(super) fn set_timer<P: Platform>(ctx: &mut Ctx<'_, P>, kind: TimerKind, vcpu: u32, at: u64) {
     let timer = Timer { at, domid: ctx.dom.id, vcpu, kind };
     let here = u32::from(ctx.cpu.0).saturating_add(1);
@@ -187,12 +188,17 @@ pub(super) fn set_timer<P: Platform>(ctx: &mut Ctx<'_, P>, kind: TimerKind, vcpu
             queue.cancel(timer.domid, vcpu, kind);
         }
     }
+    queue(ctx, timer);
+}
+
+/// Puts a timer into this CPU's queue.
+fn queue<P: Platform>(ctx: &mut Ctx<'_, P>, timer: Timer) {
     if ctx.hv.timers(ctx.cpu).is_some_and(|timers| timers.set(timer)) {
         ctx.effects.add(Effect::PROGRAM_TIMER);
     }
 }
 
-/// Stops a timer of the calling domain, wherever it is kept.
+/// Stops a timer of one of the calling domain's vcpus, wherever it is kept.
 pub(super) fn cancel_timer<P: Platform>(ctx: &mut Ctx<'_, P>, kind: TimerKind, vcpu: u32) {
     let queue = ctx
         .dom

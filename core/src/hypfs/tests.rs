@@ -54,10 +54,14 @@ fn names(world: &TestWorld, path: &str) -> Vec<(String, XenHypfsDirentry)> {
         let mut item = XenHypfsDirlistentry::default();
         item.as_mut_bytes().copy_from_slice(&content[at..at + size_of::<XenHypfsDirlistentry>()]);
         let name = content[at + NAME..].iter().take_while(|byte| **byte != 0).copied().collect();
-        found.push((String::from_utf8(name).unwrap(), item.e));
+        let name = String::from_utf8(name).unwrap();
+        let len = (NAME + name.len() + 1).next_multiple_of(4);
+        found.push((name, item.e));
         if item.off_next == 0 {
+            assert_eq!(at + len, content.len());
             return found;
         }
+        assert_eq!(usize::from(item.off_next), len, "no longer than its name needs");
         at += usize::from(item.off_next);
     }
 }
@@ -86,6 +90,18 @@ fn every_entry_is_in_its_directory_as_it_describes_itself() {
     assert_eq!(text(&world, "/buildinfo/changeset"), "ferroxen");
     assert_eq!(text(&world, "/cpupool/0/sched-gran"), "cpu");
     assert!(text(&world, "/buildinfo/config").contains("CONFIG_PV=y"));
+}
+
+#[test]
+fn a_setting_says_how_much_can_be_written() {
+    let world = world();
+    let written = [("conswitch", 3), ("gnttab_max_frames", 12), ("gnttab_max_maptrack_frames", 12)];
+    for (name, most) in written.into_iter().chain([("guest_loglvl", 16), ("loglvl", 16)]) {
+        assert_eq!(get(&world, &format!("/params/{name}")).unwrap().0.max_write_len, most, "{name}");
+    }
+    for path in ["/buildinfo/changeset", "/buildinfo/version/minor", "/params"] {
+        assert_eq!(get(&world, path).unwrap().0.max_write_len, 0, "{path} is for reading");
+    }
 }
 
 #[test]
@@ -154,6 +170,9 @@ fn what_does_not_fit_is_described() {
     assert_eq!(head.content_len as usize, "warning/warning\0".len());
     assert_eq!(world.platform().peek::<u8>(BUFFER + HEAD), 0x55, "only the description is written");
     assert_eq!(op(&world, XEN_HYPFS_OP_read, "/params/loglvl\0", HEAD - 1), err(Errno::EINVAL));
+    let all = HEAD + u64::from(head.content_len);
+    assert_eq!(op(&world, XEN_HYPFS_OP_read, "/params/loglvl\0", all - 1), err(Errno::ENOBUFS));
+    assert_eq!(op(&world, XEN_HYPFS_OP_read, "/params/loglvl\0", all), Ok(0));
 }
 
 #[test]

@@ -123,6 +123,76 @@ impl WallClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::addr::Mfn;
+    use crate::testing::TestPlatform;
+    use zerocopy::IntoBytes;
+
+    const PAGE: Mfn = Mfn(1);
+
+    #[test]
+    fn a_tick_of_a_whole_number_of_nanoseconds_is_scaled_exactly() {
+        const GHZ: u64 = 1_000_000_000;
+        const HALF: u32 = 1 << 31;
+        for (hz, shift, ns) in
+            [(GHZ, 1, 10), (2 * GHZ, 0, 5), (4 * GHZ, -1, 2), (GHZ / 2, 2, 20), (GHZ / 1000, 10, 10_000)]
+        {
+            let scale = TscScale::from_hz(hz);
+            assert_eq!((scale.stamp, scale.system, scale.shift), (0, 0, shift), "{hz}");
+            assert!(shift > 2 || scale.mul == HALF);
+            assert!(scale.scale(10).abs_diff(ns) <= 1, "{hz}: {}", scale.scale(10));
+        }
+        assert_eq!(TscScale::from_hz(2 * GHZ + 2).shift, -1);
+        assert_eq!(TscScale::from_hz(0), TscScale::from_hz(1_000_000), "nothing is slower");
+        assert_eq!(TscScale { shift: 64, ..TscScale::from_hz(GHZ) }.scale(1), 0);
+    }
+
+    #[test]
+    fn time_stands_still_before_its_reference() {
+        let scale = TscScale { stamp: 1000, system: 50, mul: 1 << 31, shift: 1 };
+        assert_eq!([0, 999, 1000, 1007].map(|tsc| scale.time(tsc)), [50, 50, 50, 57]);
+        assert_eq!(scale.rebase(1010), TscScale { stamp: 1010, system: 60, ..scale });
+    }
+
+    #[test]
+    fn a_record_is_in_its_place_and_has_an_even_version_that_grows() {
+        let platform = TestPlatform::new(2, 0);
+        let info = Maddr(PAGE.maddr().0 + 64);
+        let scale = TscScale { stamp: 1 << 40 | 1, system: 1 << 41 | 2, mul: 3, shift: -4 };
+        for (before, after) in [(0, 2), (2, 4), (5, 6), (u32::MAX, 0)] {
+            for stable in [false, true] {
+                platform.page(PAGE).store_u32(64 + TIME, before);
+                write_record(&platform, info, &scale, stable);
+                let mut bytes = [0; size_of::<VcpuTimeInfo>()];
+                platform.page(PAGE).read(64 + TIME, &mut bytes);
+                let expected = VcpuTimeInfo {
+                    version: after,
+                    tsc_timestamp: 1 << 40 | 1,
+                    system_time: 1 << 41 | 2,
+                    tsc_to_system_mul: 3,
+                    tsc_shift: -4,
+                    flags: u8::from(stable),
+                    ..Default::default()
+                };
+                assert_eq!(bytes, expected.as_bytes());
+                assert_eq!(record(&scale, stable, after), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_wall_clock_tells_when_the_machine_was_started() {
+        let clock = WallClock::from_now(5_000_000_000_000_000_123, 20);
+        assert_eq!(clock, WallClock { sec: 5_000_000_000, nsec: 103 });
+        assert_eq!(WallClock::from_now(10, 20), WallClock::default());
+        let platform = TestPlatform::new(2, 0);
+        let page = platform.page(PAGE);
+        for (before, after) in [(0, 2), (2, 4), (5, 6)] {
+            page.store_u32(WC, before);
+            clock.write(&platform, PAGE.maddr());
+            let words = [0, 4, 8, 12].map(|at| page.load_u32(WC + at));
+            assert_eq!(words, [after, 5_000_000_000u64 as u32, 103, 1]);
+        }
+    }
 
     #[test]
     fn a_second_of_ticks_is_a_second() {

@@ -76,3 +76,37 @@ impl VcpuRunState {
         Some(self.area.load(Ordering::Acquire)).filter(|&at| at != 0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_nanosecond_is_counted_in_the_state_that_it_was_spent_in() {
+        let vcpu = VcpuRunState::default();
+        assert_eq!(vcpu.state(), RunState::Offline);
+        assert!(!vcpu.change(RunState::Offline, 5), "it is");
+        for (to, now) in
+            [(RunState::Runnable, 10), (RunState::Running, 13), (RunState::Blocked, 20), (RunState::Running, 21)]
+        {
+            assert!(vcpu.change(to, now));
+            assert_eq!(vcpu.state(), to);
+            assert!(!vcpu.change(to, now + 1));
+        }
+        let told = vcpu.snapshot(30);
+        assert_eq!((told.state, told.state_entry_time, told.time), (0, 21, [7 + 9, 3, 1, 10]));
+        assert_eq!(vcpu.snapshot(21).time, [7, 3, 1, 10]);
+        // CPUs' clocks may differ a little: time never goes back.
+        assert_eq!(vcpu.snapshot(20).time, [7, 3, 1, 10]);
+        assert!(vcpu.change(RunState::Blocked, 19));
+        assert_eq!((vcpu.snapshot(25).time, vcpu.snapshot(25).state_entry_time), ([7, 3, 5, 10], 21));
+    }
+
+    #[test]
+    fn an_area_at_0_is_none() {
+        let vcpu = VcpuRunState::default();
+        assert_eq!(vcpu.guest_area(), None);
+        vcpu.area.store(8, Ordering::SeqCst);
+        assert_eq!(vcpu.guest_area(), Some(8));
+    }
+}

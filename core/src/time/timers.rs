@@ -37,8 +37,8 @@ pub struct Timer {
 pub struct VcpuTimers {
     /// Period of the periodic timer in nanoseconds; 0: off.
     pub period: AtomicU64,
-    /// For each [`TimerKind`], the queue that holds it plus 1; 0: not set.
-    pub queue: [AtomicU32; 4],
+    /// For each [`TimerKind`] of vcpus, the queue that holds it plus 1; 0: not set.
+    pub queue: [AtomicU32; 3],
 }
 
 /// The timers that one CPU looks after.
@@ -106,5 +106,39 @@ mod tests {
         assert_eq!(timers.next(), Some(90));
         timers.cancel(DomId(0), 1, TimerKind::OneShot);
         assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn a_timer_is_taken_out_alone_or_with_its_domain() {
+        let timer = |domid, vcpu, kind| Timer { at: 9, domid: DomId(domid), vcpu, kind };
+        let all = [
+            timer(0, 0, TimerKind::OneShot),
+            timer(0, 0, TimerKind::Poll),
+            timer(0, 1, TimerKind::OneShot),
+            timer(1, 0, TimerKind::OneShot),
+        ];
+        let filled = || {
+            let timers = Timers::default();
+            all.iter().for_each(|timer| _ = timers.set(*timer));
+            timers
+        };
+        let left = |timers: Timers| {
+            assert_eq!(timers.expired(8), None);
+            let found: Vec<Timer> = core::iter::from_fn(|| timers.expired(9)).collect();
+            all.iter().map(|timer| found.contains(timer)).collect::<Vec<_>>()
+        };
+        let without = filled();
+        without.cancel(DomId(0), 0, TimerKind::OneShot);
+        assert_eq!(left(without), [false, true, true, true]);
+        let without = filled();
+        without.cancel_domain(DomId(0));
+        assert_eq!(left(without), [false, false, false, true]);
+    }
+
+    #[test]
+    fn room_is_made_for_each_kind_of_timer() {
+        let timers = Timers::default();
+        timers.reserve(3).unwrap();
+        assert!(timers.0.lock().capacity() >= 12);
     }
 }

@@ -250,6 +250,68 @@ fn a_claim_is_used_up_by_a_larger_allocation_once() {
     assert_eq!((world.heap.stats().claimed, claim.load(Ordering::Relaxed)), (0, 0));
 }
 
+#[test]
+fn a_domain_may_claim_as_much_as_it_may_have_and_get_it_at_once() {
+    let world = World::new(64, &[(32, 32)]);
+    let claim = AtomicU64::new(0);
+    assert_eq!(world.heap.claim(&claim, 10, 42, 42), Ok(()));
+    assert_eq!(world.order(0), None);
+    assert!(world.alloc(Request { order: 5, claim: Some(&claim), ..Request::default() }).is_some());
+    assert_eq!((world.heap.stats().claimed, claim.load(Ordering::Relaxed)), (0, 0));
+}
+
+#[test]
+fn the_largest_block_can_be_had() {
+    let frames = 1 << MAX_ORDER;
+    let world = World::new(2 * frames, &[(frames as u64, frames as u64)]);
+    let all = Request { order: MAX_ORDER, overwritten: true, ..Request::default() };
+    assert_eq!(world.alloc(all), Some(Mfn(frames as u64)));
+}
+
+#[test]
+fn frames_that_are_freed_together_need_not_be_a_block() {
+    for (start, order) in [(1, 1), (3, 2), (33, 1), (34, 2), (36, 3), (32, 0), (32, 5)] {
+        let world = World::new(64, &[(1, 63)]);
+        (1..64).for_each(|_| _ = world.order(0).unwrap());
+        world.free(Mfn(start), order);
+        assert_eq!(world.blocks(), naive_blocks(&(start..start + (1 << order)).collect()), "{start} {order}");
+        assert!(world.platform.lines.lock().unwrap().is_empty(), "nothing is wrong");
+        let free: Vec<u64> = (0..65).filter(|mfn| world.heap.is_free(&world.table, Mfn(*mfn))).collect();
+        assert_eq!(free, (start..start + (1 << order)).collect::<Vec<_>>());
+        assert!(!world.heap.is_free(&world.table, Mfn(start + (1 << 32))));
+    }
+}
+
+#[test]
+fn a_frame_that_a_guest_had_stands_for_nothing_any_more() {
+    let world = World::new(64, &[(32, 32)]);
+    for (mapped, stands_for) in [(true, u64::MAX), (false, 77)] {
+        let mfn = world.order(0).unwrap();
+        world.platform.set_m2p(mfn, 77);
+        world.heap.free(&world.table, &world.platform, mfn, 0, mapped);
+        assert_eq!(world.platform.m2p_of(mfn.0), stands_for);
+    }
+}
+
+#[test]
+fn of_a_block_what_is_clean_already_is_not_scrubbed() {
+    let world = World::new(256, &[(128, 64)]);
+    let low = world.order(5).unwrap();
+    let high = world.order(5).unwrap();
+    assert_eq!((low, high), (Mfn(128), Mfn(160)));
+    world.free(low, 5);
+    assert_eq!(world.heap.scrub_some(&world.table, &world.here(), 100, || true), 32);
+    world.fill(high, 5);
+    world.free(high, 5);
+    assert_eq!(world.blocks(), BTreeSet::from([(128, 6)]));
+    // What somebody has who is next to it, and a mark in the clean half.
+    world.fill(Mfn(64), 6);
+    world.fill(low, 5);
+    assert_eq!(world.heap.scrub_some(&world.table, &world.here(), 100, || true), 32);
+    assert!(world.is_zero(high, 5));
+    assert!((64..160).all(|mfn| !world.is_zero(Mfn(mfn), 0)));
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Alloc(u32, u32),

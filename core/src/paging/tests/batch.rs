@@ -153,3 +153,26 @@ fn a_flush_of_chosen_vcpus_goes_where_they_run() {
     assert_eq!(rounds(&world), 0, "the other vcpus run nowhere");
     assert!(guest.effects.has(Effect::FLUSH_ALL), "its own flush is done before it goes on");
 }
+
+#[test]
+fn only_one_operation_on_the_callers_own_tables_is_a_call_of_a_run() {
+    let world = world();
+    let mut guest = Guest::new(&world, 1);
+    let own = u64::from(DOMID_SELF);
+    let mut made = |op: u32, args: [u64; 4]| {
+        let table = guest.frame();
+        let pin = MmuextOp { cmd: MMUEXT_PIN_L1_TABLE, arg1: table.0, ..Default::default() };
+        world.platform().poke(OPS, &pin);
+        let [a, b, c, d] = args;
+        let entry = MulticallEntry { op: op.into(), result: 99, args: [a, b, c, d, 0, 0] };
+        world.platform().poke(LIST, &entry);
+        let made = guest.call(|ctx| batch::run(ctx, Vaddr(LIST), &entry, 1)).unwrap();
+        assert_eq!(made == 1, world.hv.frames.is_pinned(table));
+        made
+    };
+    assert_eq!(made(__HYPERVISOR_mmuext_op, [OPS, 1, 0, own]), 1);
+    assert_eq!(made(__HYPERVISOR_mmuext_op, [OPS, 2, 0, own]), 0, "two of them");
+    assert_eq!(made(__HYPERVISOR_mmuext_op, [OPS, 1, OPS + 64, own]), 0, "that want to be counted");
+    assert_eq!(made(__HYPERVISOR_mmuext_op, [OPS, 1, 0, 0]), 0, "on another one's");
+    assert_eq!(made(__HYPERVISOR_mmu_update, [OPS, 1, 0, own]), 0);
+}

@@ -1,6 +1,13 @@
 //! What holds of a domain's life in its toolstack's hands.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod context;
+mod create;
+mod info;
+mod life;
+mod memory;
+mod vcpu;
+
 use super::*;
 use crate::addr::{Mfn, PAGE_SIZE};
 use crate::cpu::CpuId;

@@ -1,5 +1,7 @@
 //! `memory_op` as a guest sees it, and that nothing is lost on any way out.
 
+mod query;
+
 use super::*;
 use crate::addr::Vaddr;
 use crate::domain::DomId;
@@ -140,6 +142,42 @@ fn decrease_of_a_pinned_table_unpins_it() {
 }
 
 #[test]
+fn a_pinned_frame_is_busy() {
+    let world = world();
+    let dom = world.dom(1);
+    let table = world.hv.alloc_for(crate::cpu::CpuId(0), &dom, 0, 0, false).unwrap();
+    let pin = MmuextOp { cmd: MMUEXT_PIN_L1_TABLE, arg1: table.0, ..Default::default() };
+    world.platform().poke(OUT, &pin);
+    let pinned = world.call(1, |ctx| mmuext_op(ctx, Vaddr(OUT), 1, Vaddr(0), DomId::SELF.0.into())).0;
+    assert_eq!((pinned, world.hv.release(&dom, table)), (Ok(0), Err(MemoryError::Busy)));
+    assert_eq!(world.hv.release(&dom, Mfn(5)), Err(MemoryError::NotOwned));
+}
+
+#[test]
+fn errors_of_memory_are_told_as_xen_tells_them() {
+    for (error, errno) in [
+        (MemoryError::OutOfMemory, Errno::ENOMEM),
+        (MemoryError::OverLimit, Errno::ENOMEM),
+        (MemoryError::Dying, Errno::EINVAL),
+        (MemoryError::NotOwned, Errno::EINVAL),
+        (MemoryError::Busy, Errno::EBUSY),
+    ] {
+        assert_eq!(Errno::from(error), errno);
+    }
+}
+
+#[test]
+fn an_idle_cpu_scrubs_until_something_else_is_to_be_done() {
+    let world = TestWorld::new(256, &[(128, 128)]);
+    world.platform().polls_left.store(0, Ordering::SeqCst);
+    assert_eq!(world.hv.scrub_idle(crate::cpu::CpuId(0), 1), 0);
+    world.platform().polls_left.store(u64::MAX, Ordering::SeqCst);
+    assert_eq!(world.hv.scrub_idle(crate::cpu::CpuId(0), 1), 64);
+    assert_eq!(world.hv.scrub_idle(crate::cpu::CpuId(0), 1000), 64);
+    assert_eq!(world.hv.scrub_idle(crate::cpu::CpuId(0), 1000), 0);
+}
+
+#[test]
 fn a_domain_cannot_free_other_frames_than_its_own() {
     let world = world();
     let theirs = world.hv.alloc_for(crate::cpu::CpuId(0), &world.dom(0), 0, 0, false).unwrap();
@@ -210,6 +248,16 @@ fn hostile_counts_do_nothing() {
         let got = op(&world, 1, cmd | u64::from(XENMEM_increase_reservation), &request(extents, 0, 0));
         assert_eq!(got, Ok(cmd >> 6), "the progress that was claimed, and no more");
     }
+    check(&world);
+}
+
+#[test]
+fn as_many_extents_as_a_continuation_can_count_may_be_asked_for() {
+    let world = world();
+    world.dom(1).pages.max.store(3, Ordering::SeqCst);
+    let most = u64::from(u32::MAX >> 6);
+    assert_eq!(op(&world, 1, XENMEM_increase_reservation.into(), &request(most + 1, 0, 0)), Ok(0));
+    assert_eq!(op(&world, 1, XENMEM_increase_reservation.into(), &request(most, 0, 0)), Ok(3));
     check(&world);
 }
 
@@ -379,6 +427,49 @@ fn an_interrupted_exchange_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn one_chunk_is_exchanged_however_much_is_pending() {
+    let (world, mfns) = world_with_frames();
+    poke_list(&world, OUT, &[8, 16]);
+    world.platform().polls_left.store(0, Ordering::SeqCst);
+    let arg = exchange(request(16, 0, LIST), request(2, 3, OUT));
+    let again = Err(Stop::Again([XENMEM_exchange.into(), ARG, 0, 0, 0, 0]));
+    assert_eq!((op(&world, 1, XENMEM_exchange.into(), &arg), exchanged(&world)), (again, 8));
+    // A guest that says that it is done with half of it gets the other half.
+    let half = XenMemoryExchange { nr_exchanged: 8, ..arg };
+    assert_eq!((op(&world, 1, XENMEM_exchange.into(), &half), exchanged(&world)), (Ok(0), 16));
+    assert!(mfns[8..].iter().all(|&mfn| world.hv.frames.owner(Mfn(mfn)).is_none()));
+    let all = XenMemoryExchange { nr_exchanged: 16, ..arg };
+    assert_eq!((op(&world, 1, XENMEM_exchange.into(), &all), exchanged(&world)), (Ok(0), 16), "nothing is left");
+    check(&world);
+}
+
+#[test]
+fn extents_as_large_as_a_domain_may_have_are_exchanged() {
+    let world = world();
+    op(&world, 1, XENMEM_increase_reservation.into(), &request(1, 9, LIST)).unwrap();
+    let first: u64 = world.platform().peek(LIST);
+    poke_list(&world, OUT, &[0x200]);
+    assert_eq!(op(&world, 1, XENMEM_exchange.into(), &exchange(request(1, 9, LIST), request(1, 9, OUT))), Ok(0));
+    let second: u64 = world.platform().peek(OUT);
+    assert_ne!(first, second);
+    let owner = |mfn| world.hv.frames.owner(Mfn(mfn));
+    assert_eq!((owner(first), owner(second + 511)), (None, Some(DomId(1))));
+    check(&world);
+}
+
+#[test]
+fn lists_of_an_exchange_are_the_guests_own() {
+    // XSA-212 was an address in the hypervisor's part.
+    const OURS: u64 = 0xffff_8300_0000_0000;
+    let (world, mfns) = world_with_frames();
+    for (list, out) in [(OURS, OUT), (LIST, OURS)] {
+        let arg = exchange(request(8, 0, list), request(1, 3, out));
+        assert_eq!(op(&world, 1, XENMEM_exchange.into(), &arg), Err(Stop::Err(Errno::EFAULT)));
+    }
+    assert!(mfns.iter().all(|&mfn| world.hv.frames.owner(Mfn(mfn)) == Some(DomId(1))));
+}
+
+#[test]
 fn a_fault_at_any_copy_of_an_exchange_loses_no_frame() {
     for copies in 0..24 {
         let (world, _) = world_with_frames();
@@ -460,6 +551,7 @@ fn the_machines_map_is_for_the_control_domain() {
     assert_eq!(world.platform().peek::<XenMemoryMap>(ARG).nr_entries, 2);
     assert_eq!(op(0, ask(9, LIST)), Ok(0));
     assert_eq!(world.platform().peek::<XenMemoryMap>(ARG).nr_entries, 2);
+    assert_eq!(op(0, ask(2, LIST)), Ok(0), "exactly as many");
     let second: E820Entry = world.platform().peek(LIST + 20);
     assert_eq!((second.start(), second.size(), second.kind), (0x1_0000_0000, 0x2_0000_0000, 2));
 }
@@ -477,6 +569,8 @@ fn a_domain_reads_the_map_that_was_set_for_it() {
     };
     assert_eq!(op(&world, 1, XENMEM_set_memory_map.into(), &set(0, 2)), Err(Stop::Err(Errno::EPERM)));
     assert_eq!(op(&world, 0, XENMEM_set_memory_map.into(), &set(1, 1025)), Err(Stop::Err(Errno::EINVAL)));
+    assert_eq!(op(&world, 0, XENMEM_set_memory_map.into(), &set(1, 1024)), Ok(0));
+    assert_eq!(world.dom(1).memory_map.get().unwrap().len(), 1024);
     assert_eq!(op(&world, 0, XENMEM_set_memory_map.into(), &set(1, 2)), Ok(0));
     world.platform().poke(LIST, &[0u8; 64]);
     assert_eq!(op(&world, 1, XENMEM_memory_map.into(), &XenMemoryMap { nr_entries: 1, ..map }), Ok(0));

@@ -1,5 +1,9 @@
 //! The small hypercalls, as a guest sees them.
 
+mod dispatch;
+mod sched;
+mod vcpu;
+
 use super::*;
 use crate::addr::Vaddr;
 use crate::console::{Console, Received};
@@ -161,6 +165,7 @@ fn callbacks_are_registered_with_their_masks() {
     assert_eq!(register(CALLBACKTYPE_syscall32, CALLBACKF_mask_events, KERNEL + 3), Ok(0));
     assert_eq!(register(CALLBACKTYPE_sysenter, CALLBACKF_mask_events, KERNEL + 4), Ok(0));
     assert_eq!(register(CALLBACKTYPE_failsafe, 0, KERNEL + 5), Ok(0));
+    assert_eq!(register(CALLBACKTYPE_sysenter, CALLBACKF_mask_events, KERNEL + 4), Ok(0), "again");
     assert_eq!(register(CALLBACKTYPE_syscall, 0, NOT_CANONICAL), err(Errno::EINVAL));
     assert_eq!(register(CALLBACKTYPE_sysenter_deprecated, 0, KERNEL), err(Errno::ENOSYS));
     assert_eq!(register(99, 0, KERNEL), err(Errno::ENOSYS));
@@ -183,6 +188,7 @@ fn only_the_nmi_callback_can_be_taken_back() {
         (result, pv.nmi_callback, gate)
     };
     assert_eq!(op(CALLBACKOP_register, CALLBACKTYPE_nmi), (Ok(0), KERNEL, KERNEL));
+    assert_eq!(gate(&world, 2), (KERNEL, 0xe033 | 1 << 18), "in the kernel's segment, events masked");
     for kind in [CALLBACKTYPE_event, CALLBACKTYPE_failsafe, CALLBACKTYPE_syscall, CALLBACKTYPE_sysenter] {
         assert_eq!(op(CALLBACKOP_unregister, kind).0, err(Errno::EINVAL));
     }
@@ -287,6 +293,17 @@ fn the_control_domain_writes_to_the_console_and_can_be_preempted() {
 }
 
 #[test]
+fn a_text_is_written_to_its_end_and_no_further() {
+    for len in [0u64, 1, 128, 129, 300] {
+        let world = world();
+        let text: [u8; 600] = std::array::from_fn(|n| n as u8);
+        world.platform().poke(ARG, &text);
+        assert_eq!(world.call(0, |ctx| console_io(ctx, CONSOLEIO_write.into(), 1 << 32 | len, ARG)).0, Ok(0));
+        assert_eq!(*world.platform().console.lock().unwrap(), text[..len as usize]);
+    }
+}
+
+#[test]
 fn the_control_domain_reads_what_was_typed() {
     let world = world();
     let read = |id, count| world.call(id, |ctx| console_io(ctx, CONSOLEIO_read.into(), count, ARG)).0;
@@ -299,19 +316,6 @@ fn the_control_domain_reads_what_was_typed() {
     assert_eq!(read(0, 0x7fff_ffff), Ok(3));
     assert_eq!(world.platform().peek::<[u8; 3]>(ARG), *b"llo");
     assert_eq!(read(0, 10), Ok(0));
-}
-
-#[test]
-fn the_ring_is_read_in_pieces_and_cleared() {
-    let mut world = world();
-    world.hv.console = Console::try_new(1).unwrap();
-    world.hv.console.put(&[b'x'; 1000]);
-    let read = |clear, after, count| world.call(0, |ctx| read_ring(ctx, clear, after, Vaddr(ARG), count)).0;
-    assert_eq!(read(false, None, 600), Ok((600, 600)));
-    assert_eq!(read(false, Some(600), 600), Ok((400, 1000)));
-    assert_eq!(read(true, None, 2000), Ok((1000, 1000)));
-    assert_eq!(read(false, None, 2000), Ok((0, 1000)));
-    assert_eq!(world.platform().peek::<u8>(ARG + 999), b'x');
 }
 
 fn debugreg(pv: &mut PvState, reg: u64, value: u64) -> Result<u64, Stop> {
@@ -357,6 +361,31 @@ fn debug_control_keeps_its_fixed_bits() {
 }
 
 #[test]
+fn what_the_hardware_gets_has_the_fixed_bits() {
+    let pv = &mut PvState::default();
+    for (reg, value, kept) in
+        [(6, 0xffff_0ff1, 0xffff_0ff1), (6, 0, 0xffff_0ff0), (7, 0x401, 0x401), (7, 1, 0x401), (7, 0x400, 0x400)]
+    {
+        debugreg(pv, reg, value).unwrap();
+        assert_eq!(pv.debug[if reg == 6 { 4 } else { 5 }], kept, "{reg} {value:#x}");
+    }
+}
+
+#[test]
+fn a_breakpoint_on_ports_is_refused_when_it_is_armed() {
+    let pv = &mut PvState::default();
+    for breakpoint in 0..4 {
+        let ports = 2 << (16 + 4 * breakpoint);
+        pv.cr4 = 0;
+        assert_eq!(debugreg(pv, 7, ports), Ok(ports | 0x400), "nothing is armed");
+        assert_eq!(debugreg(pv, 7, ports | 0x80), err(Errno::EPERM));
+        assert_eq!(debugreg(pv, 7, ports | 1), err(Errno::EPERM));
+        pv.cr4 = 1 << 3;
+        assert_eq!(debugreg(pv, 7, ports | 0xff), Ok(ports | 0x400 | 0xff & !(3 << (2 * breakpoint))), "{breakpoint}");
+    }
+}
+
+#[test]
 fn the_kernel_stack_gets_ring_3() {
     let world = world();
     let mut pv = PvState::default();
@@ -377,7 +406,8 @@ fn the_kernel_stack_gets_ring_3() {
 fn task_switched_is_a_flag_and_an_effect() {
     let world = world();
     let mut pv = PvState { flags: IN_KERNEL, ..PvState::default() };
-    for (set, flags) in [(1, IN_KERNEL | TASK_SWITCHED), (0, IN_KERNEL), (1 << 32, IN_KERNEL)] {
+    let on = IN_KERNEL | TASK_SWITCHED;
+    for (set, flags) in [(1, on), (2, on), (0, IN_KERNEL), (1 << 32, IN_KERNEL)] {
         let (result, effects) = world.call_with(1, &mut pv, |ctx| fpu_taskswitch(ctx, set));
         assert_eq!((result, pv.flags, effects.has(Effect::LOAD_FPU)), (Ok(0), flags, true));
     }

@@ -1,5 +1,7 @@
 //! What holds of `sysctl`; and a machine for its tests and those of `domctl`.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod cpuid;
 
 use super::*;
 use crate::console::Console;
@@ -12,6 +14,7 @@ use crate::physdev::{Function, InterruptMachine, Message};
 use crate::platform_op::{CpuFacts, MemoryType, PlatformMachine, Symbol};
 use crate::testing::{GUEST_BASE, TestWorld};
 use crate::time::WallClock;
+use std::sync::atomic::Ordering;
 use xen_abi::GuestPtr;
 use xen_abi::arch_x86::XenCpuidLeaf;
 use xen_abi::domctl::XenDomctlGetdomaininfo;
@@ -23,6 +26,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 pub(crate) struct TestMachine {
     pub keys: Vec<u8>,
     pub told: Vec<crate::evtchn::Notify>,
+    /// Core and socket of each CPU.
+    places: [(u32, u32); 4],
     policy: Policy,
 }
 
@@ -38,7 +43,12 @@ impl Default for TestMachine {
             0x8000_0008 => [0x3030, 0, 0, 0],
             _ => [0; 4],
         };
-        TestMachine { keys: Vec::new(), told: Vec::new(), policy: Policy::pv(Kind::DomU, 0, leaf) }
+        TestMachine {
+            keys: Vec::new(),
+            told: Vec::new(),
+            places: [(0, 0), (0, 0), (1, 0), (1, 0)],
+            policy: Policy::pv(Kind::DomU, 0, leaf),
+        }
     }
 }
 
@@ -108,7 +118,7 @@ impl SystemMachine for TestMachine {
         1000 + u64::from(cpu.0)
     }
     fn topology(&self, cpu: CpuId) -> (u32, u32) {
-        (u32::from(cpu.0) / 2, 0)
+        self.places[usize::from(cpu.0)]
     }
     fn policy(&self, _: Kind) -> &Policy {
         &self.policy
@@ -355,4 +365,153 @@ fn small_operations_answer() {
         assert_eq!(call(&world, cmd, [0u64; 8]), Err(error), "{cmd}");
     }
     assert!(world.hv.domains.get(DomId(0)).is_some());
+}
+
+#[test]
+fn a_list_with_an_entry_that_cannot_be_written_fails() {
+    let world = world();
+    const SIZE: u64 = size_of::<XenDomctlGetdomaininfo>() as u64;
+    let at = |buffer, max_domains| XenSysctlGetdomaininfolist {
+        max_domains,
+        buffer: GuestPtr::new(buffer),
+        ..Default::default()
+    };
+    // There is memory for the second one.
+    let before = at(GUEST_BASE - SIZE, 2);
+    assert_eq!(call(&world, XEN_SYSCTL_getdomaininfolist, before), Err(Errno::EFAULT));
+    for (most, told) in [(0, 0), (1, 1), (2, 2), (3, 2)] {
+        world.platform().poke(BUFFER, &[0x55u8; 3 * SIZE as usize]);
+        assert_eq!(call(&world, XEN_SYSCTL_getdomaininfolist, at(BUFFER, most)).unwrap().num_domains, told);
+        assert_eq!(world.platform().peek::<u8>(BUFFER + u64::from(told) * SIZE), 0x55);
+    }
+}
+
+#[test]
+fn no_leaf_is_masked_by_the_hardware() {
+    let caps = XenSysctlCpuLevellingCaps { caps: 0xffff };
+    assert_eq!(call(&world(), XEN_SYSCTL_get_cpu_levelling_caps, caps).unwrap().caps, 0);
+}
+
+#[test]
+fn there_are_no_trace_buffers() {
+    let world = world();
+    let ask = |cmd| {
+        let ask = XenSysctlTbufOp { cmd, evt_mask: 1, buffer_mfn: 2, size: 3, ..Default::default() };
+        call(&world, XEN_SYSCTL_tbuf_op, ask).map(|got| (got.evt_mask, got.buffer_mfn, got.size))
+    };
+    assert_eq!(ask(XEN_SYSCTL_TBUFOP_get_info), Ok((0, 0, 0)));
+    assert!(ask(XEN_SYSCTL_TBUFOP_disable).is_ok());
+    for cmd in [XEN_SYSCTL_TBUFOP_set_cpu_mask, XEN_SYSCTL_TBUFOP_set_size, XEN_SYSCTL_TBUFOP_enable, 6] {
+        assert_eq!(ask(cmd), Err(Errno::EOPNOTSUPP), "{cmd}");
+    }
+}
+
+#[test]
+fn threads_and_cores_are_counted_where_the_first_cpu_is() {
+    for (places, threads, cores) in [
+        ([(0, 0), (0, 0), (0, 0), (1, 0)], 3, 1),
+        ([(0, 0), (1, 0), (2, 0), (0, 1)], 1, 3),
+        ([(0, 0), (0, 0), (0, 1), (0, 1)], 2, 1),
+    ] {
+        let mut machine = TestMachine { places, ..TestMachine::default() };
+        let info = call_on(&world(), &mut machine, XEN_SYSCTL_physinfo, XenSysctlPhysinfo::default()).unwrap();
+        assert_eq!((info.threads_per_core, info.cores_per_socket), (threads, cores), "{places:?}");
+    }
+}
+
+#[test]
+fn toolstacks_learn_what_this_hypervisor_can() {
+    let world = world();
+    world.hv.heap.claim(&Default::default(), 0, 100, 7).unwrap();
+    let info = call(&world, XEN_SYSCTL_physinfo, XenSysctlPhysinfo::default()).unwrap();
+    let can = XEN_SYSCTL_PHYSCAP_pv | XEN_SYSCTL_PHYSCAP_gnttab_v1 | XEN_SYSCTL_PHYSCAP_gnttab_v2;
+    assert_eq!((info.capabilities, info.nr_nodes, info.max_node_id, info.outstanding_pages), (can, 1, 0, 7));
+}
+
+#[test]
+fn every_frame_of_a_range_is_told_of() {
+    let world = world();
+    let ask = |cmd, start, end| {
+        let ask = XenSysctlPageOfflineOp { cmd, start, end, status: GuestPtr::new(BUFFER), ..Default::default() };
+        world.platform().poke(BUFFER, &[0x55u8; 16]);
+        call(&world, XEN_SYSCTL_page_offline_op, ask).map(|_| world.platform().peek::<[u32; 4]>(BUFFER))
+    };
+    const NOT_WRITTEN: u32 = 0x5555_5555;
+    assert_eq!(ask(sysctl_query_page_offline, 62, 64), Ok([0, 0, PG_OFFLINE_INVALID, NOT_WRITTEN]));
+    let online = PG_ONLINE_ONLINED;
+    assert_eq!(ask(sysctl_page_online, 63, 65), Ok([online, PG_OFFLINE_INVALID, PG_OFFLINE_INVALID, NOT_WRITTEN]));
+    assert_eq!(ask(sysctl_query_page_offline, 9, 9), Ok([0, NOT_WRITTEN, NOT_WRITTEN, NOT_WRITTEN]));
+    assert!(ask(sysctl_query_page_offline, 0, 4095).is_ok());
+    assert_eq!(ask(sysctl_query_page_offline, 0, 4096), Err(Errno::EINVAL));
+}
+
+#[test]
+fn a_cpu_is_asked_to_be_what_it_is() {
+    let world = world();
+    let (on, off) = (XEN_SYSCTL_CPU_HOTPLUG_ONLINE, XEN_SYSCTL_CPU_HOTPLUG_OFFLINE);
+    // Of four CPUs, 3 is offline.
+    for (cpu, op, result) in [
+        (2, on, Ok(())),
+        (3, on, Err(Errno::EOPNOTSUPP)),
+        (3, off, Ok(())),
+        (2, off, Err(Errno::EOPNOTSUPP)),
+        (4, on, Err(Errno::EINVAL)),
+        (1 << 16, off, Err(Errno::EINVAL)),
+        (0, 2, Err(Errno::EOPNOTSUPP)),
+    ] {
+        let done = call(&world, XEN_SYSCTL_cpu_hotplug, XenSysctlCpuHotplug { cpu, op }).map(|_| ());
+        assert_eq!(done, result, "{cpu} {op}");
+    }
+}
+
+#[test]
+fn what_the_one_pool_and_its_scheduler_cannot_do_is_refused() {
+    let world = world();
+    world.platform().poke(BUFFER, &[0xffu8; 2]);
+    let cpumap = XenctlBitmap { bitmap: GuestPtr::new(BUFFER), nr_bits: 8, ..Default::default() };
+    let pool = |op, cpupool_id, domid| {
+        let ask = XenSysctlCpupoolOp { op, cpupool_id, domid, cpumap, ..Default::default() };
+        call(&world, XEN_SYSCTL_cpupool_op, ask).map(|_| ())
+    };
+    assert_eq!(pool(XEN_SYSCTL_CPUPOOL_OP_FREEINFO, 0, 0), Ok(()));
+    assert_eq!(world.platform().peek::<[u8; 2]>(BUFFER), [0, 0xff], "every CPU is in it");
+    for (op, id, error) in [
+        (XEN_SYSCTL_CPUPOOL_OP_DESTROY, 0, Errno::EBUSY),
+        (XEN_SYSCTL_CPUPOOL_OP_DESTROY, 1, Errno::ENOENT),
+        (XEN_SYSCTL_CPUPOOL_OP_ADDCPU, 0, Errno::EBUSY),
+        (XEN_SYSCTL_CPUPOOL_OP_RMCPU, 0, Errno::EBUSY),
+        (99, 0, Errno::ENOSYS),
+    ] {
+        assert_eq!(pool(op, id, 0), Err(error), "{op} {id}");
+    }
+    assert_eq!(pool(XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN, 0, 1 << 16), Err(Errno::ESRCH));
+    let scheduler = |cmd, cpupool_id, ratelimit_us| {
+        let mut ask =
+            XenSysctlSchedulerOp { cpupool_id, sched_id: crate::domctl::SCHEDULER, cmd, ..Default::default() };
+        member::put(&mut ask.u, &XenSysctlCredit2Schedule { ratelimit_us });
+        call(&world, XEN_SYSCTL_scheduler_op, ask).map(|_| ())
+    };
+    assert_eq!(scheduler(XEN_SYSCTL_SCHEDOP_putinfo, 0, 1000), Ok(()));
+    assert_eq!(scheduler(XEN_SYSCTL_SCHEDOP_putinfo, 0, 999), Err(Errno::EOPNOTSUPP));
+    assert_eq!((scheduler(9, 0, 1000), scheduler(0, 1, 1000)), (Err(Errno::EINVAL), Err(Errno::ESRCH)));
+}
+
+#[test]
+fn a_long_list_of_functions_is_answered_in_parts_when_something_waits() {
+    let world = world();
+    let mut left = 300u32;
+    let mut rounds = 0;
+    while left != 0 {
+        world.platform().polls_left.store(0, Ordering::SeqCst);
+        let ask = XenSysctlPcitopoinfo {
+            num_devs: left,
+            devs: GuestPtr::new(BUFFER),
+            nodes: GuestPtr::new(BUFFER + 0x4000),
+            ..Default::default()
+        };
+        let done = call(&world, XEN_SYSCTL_pcitopoinfo, ask).unwrap().num_devs;
+        assert!(done == left || done >= 32, "no shorter parts than are worth a hypercall");
+        (left, rounds) = (left - done, rounds + 1);
+    }
+    assert!(rounds > 1);
 }
