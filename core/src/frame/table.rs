@@ -26,7 +26,7 @@ impl FrameTable {
     }
 
     /// Makes all entries blank again: for simulations that use one table for many machines.
-    #[cfg(feature = "std")]
+    #[cfg(any(test, feature = "std"))]
     pub fn blank_all(&mut self) {
         for entry in self.entries {
             entry.used.store(0, Ordering::Relaxed);

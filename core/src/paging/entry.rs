@@ -114,6 +114,7 @@ impl Pte {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
 
     #[test]
     fn what_a_guest_reads_back_and_writes_again_stays_the_same() {
@@ -128,6 +129,21 @@ mod tests {
         assert_eq!(Pte(PRESENT | GLOBAL).adjust_l1(), Pte(PRESENT | USER | GUEST_KERNEL));
         assert_eq!(Pte(PRESENT | USER).adjust_l1(), Pte(PRESENT | USER | GLOBAL));
         assert_eq!(Pte(PRESENT | USER | GUEST_KERNEL | GLOBAL).adjust_l1(), Pte(PRESENT | USER | GUEST_KERNEL));
+    }
+
+    #[test]
+    fn frame_writability_and_memory_type_are_rights_and_no_other_bit_is() {
+        let rights = PRESENT | WRITABLE | PWT | PCD | PAT_OR_PSE | 0x000f_ffff_ffff_f000;
+        for entry in [Pte(PRESENT), Pte(PRESENT | WRITABLE | USER | PCD | 0x1234_5000), Pte(!0)] {
+            assert!(entry.same_rights(entry));
+            for bit in 0..64 {
+                let other = Pte(entry.0 ^ 1 << bit);
+                assert_eq!(entry.same_rights(other), rights >> bit & 1 == 0, "{entry:?} {bit}");
+            }
+            let absent = Pte(entry.0 & !PRESENT);
+            assert!(!absent.same_rights(absent) && !absent.same_rights(entry));
+        }
+        assert_eq!(format!("{:?}", Pte::new(Mfn(0x12), PRESENT | USER)), "Pte(0x12005)");
     }
 
     #[test]

@@ -24,7 +24,7 @@ const OP: u64 = size_of::<MmuextOp>() as u64;
 
 /// `mmuext_op(ops, count, done_out, foreigndom)`: see xen.h.
 ///
-/// Gives 0. The number of operations done is added to `*done_out` (if that is not null) whatever happens.
+/// Gives 0. The number of operations done is written to `*done_out` (if that is not null) whatever happens.
 ///
 /// # Errors
 /// The first operation's that failed; those before it are done. `Stop::Again` with what is left to do.

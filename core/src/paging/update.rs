@@ -51,7 +51,7 @@ impl Cursor<'_> {
 
 /// `mmu_update(requests, count, done_out, foreigndom)`: see xen.h.
 ///
-/// Gives 0. The number of requests done is added to `*done_out` (if that is not null) whatever happens.
+/// Gives 0. The number of requests done is written to `*done_out` (if that is not null) whatever happens.
 ///
 /// # Errors
 /// The first request's that failed; those before it are done. `Stop::Again` with what is left to do.

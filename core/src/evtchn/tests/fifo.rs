@@ -210,6 +210,89 @@ fn a_port_without_control_block_stays_pending() {
 }
 
 #[test]
+fn linking_behind_a_word_keeps_its_flags_replaces_its_link_and_takes_busy_away() {
+    let hv = world();
+    let d1 = dom(&hv, 1);
+    enable(&hv, 1);
+    let [tail, next] = [(); 2].map(|()| bind_ipi(&hv, &d1, 0).unwrap());
+    let head = |hv: &World| hv.platform.page(mfn(1, BLOCK)).load_u32(8 + 4 * 7);
+    // The word of the queue's last port, what becomes of it, and the head of the queue.
+    let linked = LINKED | next;
+    for (before, after, first) in [
+        (LINKED, linked, tail),
+        (LINKED | EVTCHN_FIFO_LINK_MASK, linked, tail),
+        (LINKED | PENDING | MASKED | 5, linked | PENDING | MASKED, tail),
+        (LINKED | BUSY | PENDING, linked | PENDING, tail),
+        (0, 0, next),
+        (PENDING | MASKED | 5, PENDING | MASKED | 5, next),
+        (BUSY, 0, next),
+        (BUSY | PENDING | 5, PENDING | 5, next),
+    ] {
+        let store = |port, value| {
+            let (page, at) = word(&hv, 1, port);
+            page.store_u32(at, value);
+        };
+        store(tail, 0);
+        store(next, 0);
+        send(&hv, &d1, tail).map(|_| ()).unwrap();
+        hv.platform.page(mfn(1, BLOCK)).store_u32(8 + 4 * 7, tail);
+        store(tail, before);
+        send(&hv, &d1, next).map(|_| ()).unwrap();
+        assert_eq!((load(&hv, 1, tail), head(&hv)), (after, first), "{before:#x}");
+        assert_eq!(load(&hv, 1, next), LINKED | PENDING, "{before:#x}");
+    }
+}
+
+#[test]
+fn unmasking_a_port_without_an_event_sends_none() {
+    let hv = world();
+    let d1 = dom(&hv, 1);
+    enable(&hv, 1);
+    let port = bind_ipi(&hv, &d1, 0).unwrap();
+    let (page, at) = word(&hv, 1, port);
+    page.store_u32(at, MASKED);
+    assert_eq!(unmask(&hv, &d1, port), Ok(Notify::NONE));
+    assert_eq!(page.load_u32(at), 0);
+}
+
+#[test]
+fn a_poller_wakes_for_an_event_that_was_not_pending() {
+    let hv = world();
+    let d1 = dom(&hv, 1);
+    enable(&hv, 1);
+    let port = bind_ipi(&hv, &d1, 0).unwrap();
+    let (page, at) = word(&hv, 1, port);
+    let poller = d1.vcpu(2).unwrap();
+    for before in [0, MASKED, MASKED | LINKED] {
+        page.store_u32(at, before | PENDING);
+        poll_start(&d1, poller, port);
+        send(&hv, &d1, port).map(|_| ()).unwrap();
+        assert!(poll_stop(&d1, poller), "{before:#x}: was pending");
+        page.store_u32(at, before);
+        poll_start(&d1, poller, port);
+        assert!(send(&hv, &d1, port).unwrap().vcpus.has(2), "{before:#x}");
+        assert!(!poll_stop(&d1, poller), "{before:#x}");
+    }
+}
+
+#[test]
+fn a_port_that_was_given_back_leaves_its_old_queue_when_it_is_linked_anew() {
+    let hv = world();
+    let d1 = dom(&hv, 1);
+    enable(&hv, 1);
+    let mut guest = Guest::default();
+    let [port, other] = [(); 2].map(|()| bind_ipi(&hv, &d1, 1).unwrap());
+    send(&hv, &d1, port).map(|_| ()).unwrap();
+    assert_eq!(guest.consume(&hv, 1, 1), [port]);
+    assert_eq!(close(&hv, &d1, port), Ok(None));
+    assert_eq!(bind_ipi(&hv, &d1, 0), Ok(port));
+    send(&hv, &d1, port).map(|_| ()).unwrap();
+    send(&hv, &d1, other).map(|_| ()).unwrap();
+    assert_eq!(guest.consume(&hv, 1, 1), [other]);
+    assert_eq!(guest.consume(&hv, 1, 0), [port]);
+}
+
+#[test]
 fn rubbish_in_the_guests_pages_harms_nobody() {
     let hv = world();
     let d1 = dom(&hv, 1);

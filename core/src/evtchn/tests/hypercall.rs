@@ -83,6 +83,9 @@ fn virqs_ipis_and_pirqs_give_their_port_and_effect() {
     assert_eq!(outcome.pirq, Some(PirqEffect::Affinity { pirq: 4, vcpu: 1 }));
     let (outcome, _) = op(&hv, 1, EVTCHNOP_close, EvtchnClose { port: 3 }).unwrap();
     assert_eq!(outcome.pirq, Some(PirqEffect::Unbind { pirq: 4 }));
+    let arg = EvtchnBindPirq { pirq: 4, flags: !BIND_PIRQ__WILL_SHARE, port: 0 };
+    let (outcome, _) = op(&hv, 1, EVTCHNOP_bind_pirq, arg).unwrap();
+    assert_eq!(outcome.pirq, Some(PirqEffect::Bind { pirq: 4, will_share: false, port: 3 }));
 }
 
 #[test]
@@ -166,11 +169,29 @@ fn a_reset_of_another_domain_wants_it_paused_and_is_continued_with_each_effect()
 }
 
 #[test]
+fn a_reset_that_is_preempted_is_continued() {
+    let hv = world();
+    let d1 = dom(&hv, 1);
+    let ports: Vec<_> = (0..100).map(|_| bind_ipi(&hv, &d1, 0).unwrap()).collect();
+    hv.platform.polls_left.store(0, Ordering::SeqCst);
+    let arg = EvtchnReset { dom: DOMID_SELF };
+    let (outcome, _) = op(&hv, 1, EVTCHNOP_reset, arg).unwrap();
+    assert!(outcome.again);
+    assert_eq!(status(&d1, ports[99]).unwrap().binding, EvtchnBinding::Ipi);
+    hv.platform.polls_left.store(u64::MAX, Ordering::SeqCst);
+    let (outcome, _) = op(&hv, 1, EVTCHNOP_reset, arg).unwrap();
+    assert!(!outcome.again);
+    assert_eq!(status(&d1, ports[99]).unwrap().binding, EvtchnBinding::Closed);
+}
+
+#[test]
 fn the_old_hypercall_has_its_command_before_the_argument() {
     let hv = world();
     hv.platform.poke(ARG, &[EVTCHNOP_bind_ipi, 1, 0]);
     assert!(with(&hv, 1, |ctx| event_channel_op_compat(ctx, Vaddr(ARG))).is_ok());
     assert_eq!(hv.platform.peek::<[u32; 3]>(ARG), [EVTCHNOP_bind_ipi, 1, 1]);
+    hv.platform.poke(ARG, &[EVTCHNOP_unmask, 1]);
+    assert!(with(&hv, 1, |ctx| event_channel_op_compat(ctx, Vaddr(ARG))).is_ok(), "the last that it knows");
     hv.platform.poke(ARG, &EVTCHNOP_reset);
     assert_eq!(errno(with(&hv, 1, |ctx| event_channel_op_compat(ctx, Vaddr(ARG)))), Errno::ENOSYS);
 }

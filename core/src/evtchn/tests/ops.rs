@@ -13,6 +13,7 @@ fn port_zero_is_never_given_out_and_cannot_be_used() {
     let d1 = dom(&hv, 1);
     assert_eq!(status(&d1, 0), Err(Errno::EINVAL), "nothing was ever made");
     assert_eq!(alloc_unbound(&hv, &d1, DomId(0)), Ok(1));
+    assert_eq!(d1.events.ports.get(0).unwrap().lock().binding, Binding::Reserved);
     assert_eq!(binding(&hv, 1, 0), EvtchnBinding::Closed);
     assert_eq!(close(&hv, &d1, 0), Err(Errno::EINVAL));
     assert_eq!(send(&hv, &d1, 0), Err(Errno::EINVAL));
@@ -201,6 +202,7 @@ fn a_guest_cannot_touch_the_hypervisors_own_ports() {
     assert_eq!(status(&d1, own), Err(Errno::EACCES));
     let consumed = send(&hv, &d0, near).unwrap();
     assert_eq!(consumed.consumed, Some(Consumed { consumer: Consumer(7), vcpu: 1, port: own }));
+    assert_eq!((consumed.domid, consumed.is_empty()), (DomId(1), false));
     assert_eq!(is_pending(&hv, &d1, own), Ok(false), "the guest's pages do not show it");
     take_upcall(&hv, 0, 0);
     hv.platform.page(mfn(0, 0)).zero();
@@ -260,6 +262,127 @@ fn polling_vcpus_wake_once_even_for_masked_ports() {
     poll_start(&d1, vcpu(1), far_b);
     assert_eq!(is_pending(&hv, &d1, far_b), Ok(true), "the caller looks after it registered");
     assert!(poll_stop(&d1, vcpu(1)));
+}
+
+#[test]
+fn a_reset_during_which_the_guest_binds_a_port_says_so_and_may_be_made_again() {
+    let hv = world();
+    let d1 = dom(&hv, 1);
+    for _ in 0..100 {
+        bind_ipi(&hv, &d1, 0).unwrap();
+    }
+    let own = alloc_xen(&hv, &d1, 0, DomId(0), Consumer(0)).unwrap();
+    assert_eq!(reset(&hv, &d1, || true), Ok(Progress::Preempted));
+    assert_eq!(bind_ipi(&hv, &d1, 0), Ok(1));
+    assert_eq!(bind_ipi(&hv, &d1, 0), Ok(2));
+    assert_eq!(reset(&hv, &d1, || false), Err(Errno::EAGAIN));
+    assert_eq!(reset(&hv, &d1, || false), Ok(Progress::Done));
+    assert_eq!(bind_ipi(&hv, &d1, 0), Ok(1));
+    assert_eq!(close_xen(&hv, &d1, own), Ok(()));
+}
+
+#[test]
+fn both_domains_of_a_connection_are_locked_whichever_is_the_near_one() {
+    let hv = world();
+    let (d1, d2) = (dom(&hv, 1), dom(&hv, 2));
+    let is_locked =
+        |id| std::thread::scope(|s| s.spawn(|| dom(&hv, id).events.control.try_lock().is_none()).join().unwrap());
+    for (near, far, locked) in [
+        (&d1, Some(&d2), [true, true]),
+        (&d2, Some(&d1), [true, true]),
+        (&d1, Some(&d1), [true, false]),
+        (&d2, None, [false, true]),
+    ] {
+        let both = state::lock_both(near, far.map(|far| &**far));
+        assert_eq!([1, 2].map(is_locked), locked);
+        drop(both);
+        assert_eq!([1, 2].map(is_locked), [false, false]);
+    }
+}
+
+#[test]
+fn a_port_is_reserved_until_it_is_bound() {
+    let hv = world();
+    let d1 = dom(&hv, 1);
+    let number = Target { platform: &hv.platform, dom: &d1 }.take_port(&mut d1.events.control.lock()).unwrap();
+    assert_eq!(d1.events.port(number).unwrap().lock().binding, Binding::Reserved);
+}
+
+#[test]
+fn a_set_of_vcpus_is_one() {
+    let numbers = [0, 1, 2, 63, 64, 65, 126, 127];
+    let set = |of: &[u32]| of.iter().fold(VcpuSet::EMPTY, |set, &vcpu| set.union(VcpuSet::one(vcpu)));
+    for vcpu in numbers {
+        let one = VcpuSet::one(vcpu);
+        assert!(one.iter().eq([vcpu]) && !one.is_empty());
+        assert_eq!(numbers.map(|other| one.has(other)), numbers.map(|other| other == vcpu));
+        assert_eq!(one.union(one), one);
+    }
+    let (low, high) = (set(&[0, 2, 64]), set(&[2, 64, 127]));
+    assert!(low.union(high).iter().eq([0, 2, 64, 127]));
+    assert_eq!(format!("{high:?}"), "{2, 64, 127}");
+    for out_of_range in [128, 129, u32::MAX] {
+        assert_eq!(VcpuSet::one(out_of_range), VcpuSet::EMPTY);
+        assert!(!set(&numbers).has(out_of_range));
+    }
+    assert!(VcpuSet::EMPTY.is_empty() && VcpuSet::EMPTY.iter().next().is_none());
+}
+
+#[test]
+fn a_notification_is_empty_without_vcpus_and_without_an_event_for_the_hypervisor() {
+    let consumed = Some(Consumed { consumer: Consumer(1), vcpu: 0, port: 3 });
+    let vcpus = VcpuSet::one(5);
+    for (notify, empty) in [
+        (Notify::NONE, true),
+        (Notify { domid: DomId(3), ..Notify::NONE }, true),
+        (Notify { vcpus, ..Notify::NONE }, false),
+        (Notify { consumed, ..Notify::NONE }, false),
+        (Notify { domid: DomId(3), vcpus, consumed }, false),
+    ] {
+        assert_eq!(notify.is_empty(), empty, "{notify:?}");
+    }
+}
+
+#[test]
+fn every_vcpu_that_polls_is_known() {
+    let events = state::DomainEvents::default();
+    assert_eq!(events.polling(), VcpuSet::EMPTY);
+    for vcpu in 0..128 {
+        assert!(!events.set_polling(vcpu, true));
+        assert!(events.polling().iter().eq(0..=vcpu));
+    }
+    assert!(!events.set_polling(128, true));
+    for vcpu in 0..128 {
+        assert!(events.set_polling(vcpu, false));
+        assert!(events.polling().iter().eq(vcpu + 1..128));
+    }
+    events.set_polling(0, true);
+    events.set_polling(64, true);
+    assert!(events.polling().iter().eq([0, 64]));
+}
+
+#[test]
+fn the_dump_says_in_both_layouts_which_ports_are_pending_and_which_are_masked() {
+    let hv = world();
+    let d1 = dom(&hv, 1);
+    let ports = [(); 4].map(|()| bind_ipi(&hv, &d1, 0).unwrap());
+    let marks = || {
+        let text = Dump { platform: &hv.platform, dom: &d1 }.to_string();
+        ports.map(|port| {
+            let line = text.lines().find(|line| line.starts_with(&format!("  {port:5} "))).unwrap();
+            line[8..13].to_string()
+        })
+    };
+    let page = hv.platform.page(mfn(1, 0));
+    page.store_u64(offset_of!(SharedInfo, evtchn_pending), 1 << ports[1] | 1 << ports[3]);
+    page.store_u64(offset_of!(SharedInfo, evtchn_mask), 1 << ports[2] | 1 << ports[3]);
+    assert_eq!(marks(), ["[0/0]", "[1/0]", "[0/1]", "[1/1]"]);
+    fifo::enable(&hv, 1);
+    for (port, word) in ports.into_iter().zip([0, EVTCHN_FIFO_PENDING, EVTCHN_FIFO_MASKED, EVTCHN_FIFO_LINKED]) {
+        let (page, at) = fifo::word(&hv, 1, port);
+        page.store_u32(at, if word == 0 { 0 } else { 1 << word });
+    }
+    assert_eq!(marks(), ["[0/0]", "[1/0]", "[0/1]", "[0/0]"]);
 }
 
 #[test]

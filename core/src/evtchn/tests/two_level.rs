@@ -39,6 +39,28 @@ fn a_masked_event_waits_for_unmask() {
 }
 
 #[test]
+fn unmask_tells_only_of_a_port_that_was_masked_and_pending() {
+    let hv = world();
+    let d1 = dom(&hv, 1);
+    let port = (0..130).map(|_| bind_ipi(&hv, &d1, 1).unwrap()).last().unwrap();
+    let word = port as usize / 64 * 8;
+    let (page, at) = info(&hv, 1, 1);
+    let (pending, mask) = (offset_of!(SharedInfo, evtchn_pending) + word, offset_of!(SharedInfo, evtchn_mask) + word);
+    let bit = 1 << (port % 64);
+    for (is_pending, is_masked) in [(false, false), (false, true), (true, false), (true, true)] {
+        // The other ports of the word are the opposite.
+        page.store_u64(pending, if is_pending { bit } else { !bit });
+        page.store_u64(mask, if is_masked { bit } else { !bit });
+        page.store_u64(at + offset_of!(VcpuInfo, evtchn_pending_sel), 0);
+        take_upcall(&hv, 1, 1);
+        let expected: &[_] = if is_pending && is_masked { &[(1, 1)] } else { &[] };
+        assert_eq!(told(unmask(&hv, &d1, port).unwrap()), expected, "{is_pending} {is_masked}");
+        assert_eq!(take_upcall(&hv, 1, 1), is_pending && is_masked);
+        assert_eq!(page.load_u64(mask), if is_masked { 0 } else { !bit });
+    }
+}
+
+#[test]
 fn a_domain_without_shared_info_or_a_vcpu_without_info_loses_events_quietly() {
     let hv = world();
     let d1 = dom(&hv, 1);
@@ -49,6 +71,7 @@ fn a_domain_without_shared_info_or_a_vcpu_without_info_loses_events_quietly() {
     d1.shared_info.store(0, Ordering::Relaxed);
     assert_eq!(send(&hv, &d1, port), Ok(Notify::NONE));
     assert_eq!(unmask(&hv, &d1, port), Ok(Notify::NONE));
+    assert_eq!(is_pending(&hv, &d1, port), Ok(false));
     assert_eq!(close(&hv, &d1, port), Ok(None));
 }
 

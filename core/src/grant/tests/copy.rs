@@ -56,6 +56,29 @@ fn a_copy_goes_from_one_granter_to_another() {
 }
 
 #[test]
+fn each_copy_of_a_call_says_of_each_end_whether_it_is_a_reference() {
+    let world = world();
+    let (granter, mut grantee, granted) = pair(&world);
+    granter.grant(0, 2, granted, GTF_permit_access);
+    let [own, other] = [(); 2].map(|()| grantee.frame());
+    for at in 0..4 {
+        grantee.page(own).store_u8(at, 10 + at as u8);
+    }
+    let op = |source, dest, flags| GnttabCopy { source, dest, len: 1, flags, status: 99, ..Default::default() };
+    let reference = |offset| by_reference(1, 0, offset);
+    let ops = [
+        op(by_frame(own, 0), by_frame(other, 0), 0),
+        op(by_frame(own, 1), reference(1), GNTCOPY_dest_gref),
+        op(reference(1), by_frame(other, 1), GNTCOPY_source_gref),
+        op(reference(1), reference(2), GNTCOPY_source_gref | GNTCOPY_dest_gref),
+    ];
+    let (result, done) = grantee.ops(GNTTABOP_copy, &ops);
+    assert_eq!((result, done.iter().map(|op| op.status).collect()), (Ok(0), vec![GNTST_okay; 4]));
+    let bytes = |mfn: Mfn| [0, 1, 2].map(|at| grantee.page(mfn).load_u8(at));
+    assert_eq!((bytes(other), bytes(granted)), ([10, 11, 0], [0, 11, 11]));
+}
+
+#[test]
 fn each_thing_that_is_wrong_with_a_copy_has_its_status() {
     let world = world();
     let (granter, mut grantee, frame) = pair(&world);

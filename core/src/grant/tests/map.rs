@@ -1,6 +1,7 @@
 //! Mapping, and all that refuses it.
 
 use super::*;
+use crate::paging::entry::GUEST_KERNEL;
 
 #[test]
 fn a_writable_mapping_is_an_entry_with_references_and_a_marked_grant() {
@@ -49,6 +50,17 @@ fn an_entry_can_be_named_by_its_machine_address_with_the_guests_own_bits() {
     assert_eq!(grantee.unmap(0, at, 0), GNTST_okay);
     assert_eq!(grantee.entry(9), Pte(0));
     assert_eq!(granter.counts(frame), (1, (FrameType::Writable, 0)));
+}
+
+#[test]
+fn only_a_mapping_for_the_application_is_its_to_use() {
+    let world = world();
+    let (granter, mut grantee, frame) = pair(&world);
+    granter.grant(2, 2, frame, GTF_permit_access);
+    for (slot, flags) in [(1, HOST), (2, HOST | GNTMAP_application_map)] {
+        assert_eq!(grantee.map(1, 2, address(slot), flags).0, GNTST_okay);
+        assert_eq!(grantee.entry(slot).has(GUEST_KERNEL), slot == 1);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Grants between three domains with real page tables, on the machine of `testing`.
 
 mod copy;
+mod entries;
 mod map;
 mod model;
 mod setup;

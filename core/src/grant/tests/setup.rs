@@ -69,12 +69,27 @@ fn sizes_and_versions_can_be_asked_for() {
 }
 
 #[test]
+fn the_version_is_set_and_asked_for_by_one_request_whatever_the_count() {
+    let world = world();
+    let mut guest = Guest::new(&world, 1);
+    for count in [0, 1, 2, 100] {
+        let version = 1 + (count as u32 & 1);
+        world.platform().poke(ARGS, &GnttabSetVersion { version });
+        assert_eq!(guest.call([GNTTABOP_set_version.into(), ARGS, count]), Ok(0));
+        world.platform().poke(ARGS, &GnttabGetVersion { dom: DOMID_SELF, ..Default::default() });
+        assert_eq!(guest.call([GNTTABOP_get_version.into(), ARGS, count]), Ok(0));
+        assert_eq!(world.platform().peek::<GnttabGetVersion>(ARGS).version, version);
+    }
+}
+
+#[test]
 fn unknown_commands_and_absurd_counts_are_refused() {
     let world = world();
     let mut guest = Guest::new(&world, 1);
     assert_eq!(guest.call([13, ARGS, 1]), Err(Stop::Err(Errno::ENOSYS)));
     assert_eq!(guest.call([1 << 32, ARGS, 1]), Err(Stop::Err(Errno::ENOSYS)));
     assert_eq!(guest.call([0, ARGS, 1 << 31]), Err(Stop::Err(Errno::EINVAL)));
+    assert_eq!(guest.call([0, 8, (1 << 31) - 1]), Err(Stop::Err(Errno::EFAULT)), "the most");
     assert_eq!(guest.call([0, 8, 1]), Err(Stop::Err(Errno::EFAULT)));
     assert_eq!(guest.call([0, 8, 0]), Ok(0), "an empty list is never looked at");
 }

@@ -134,6 +134,41 @@ fn host_and_device_mappings_end_separately() {
 }
 
 #[test]
+fn only_an_entry_that_went_is_flushed() {
+    let world = world();
+    let (_granter, mut grantee, frame) = mapped(&world, HOST | GNTMAP_device_map);
+    let flushes = || world.platform().flushes.lock().unwrap().len();
+    let before = flushes();
+    assert_eq!(grantee.unmap(0, 0, frame.maddr().0), GNTST_okay);
+    assert_eq!(flushes(), before);
+    assert_eq!(grantee.unmap(0, address(1), 0), GNTST_okay);
+    assert!(flushes() > before);
+}
+
+#[test]
+fn a_call_undoes_as_many_mappings_as_it_names() {
+    let world = world();
+    let (granter, mut grantee, frame) = pair(&world);
+    granter.grant(0, 2, frame, GTF_permit_access);
+    for count in [1, 2, 31, 32, 33, 34, 40, 64, 65] {
+        let ops: Vec<_> = (1..=count + 5)
+            .map(|slot| {
+                let (status, handle) = grantee.map(1, 0, address(slot), HOST);
+                assert_eq!(status, GNTST_okay);
+                GnttabUnmapGrantRef { host_addr: address(slot), handle, status: 99, ..Default::default() }
+            })
+            .collect();
+        world.platform().poke(ARGS, &ops[..]);
+        assert_eq!(grantee.call([GNTTABOP_unmap_grant_ref.into(), ARGS, count as u64]), Ok(0));
+        assert_eq!(world.dom(2).grants.mappings(), 5, "{count}");
+        for op in &ops[count..] {
+            assert_eq!(grantee.unmap(op.handle, op.host_addr, 0), GNTST_okay, "{count}");
+        }
+        assert_eq!(granter.counts(frame).0, 1);
+    }
+}
+
+#[test]
 fn a_mapping_can_be_replaced_by_another_entry() {
     let world = world();
     let (granter, mut grantee, frame) = mapped(&world, HOST);

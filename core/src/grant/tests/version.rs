@@ -37,9 +37,12 @@ fn status_frames_come_with_version_two_and_grow_with_the_table() {
     assert_eq!(status_frames(&mut guest, 1), GNTST_okay);
     let first: u64 = world.platform().peek(LIST);
     assert!(world.hv.frames.is_shared(Mfn(first)));
+    world.platform().poke(LIST, &0u64);
     assert_eq!(status_frames(&mut guest, 2), GNTST_general_error);
+    assert_eq!(world.platform().peek::<u64>(LIST), 0, "none is told");
     guest.setup(9);
-    assert_eq!(status_frames(&mut guest, 2), GNTST_okay);
+    assert_eq!((status_frames(&mut guest, 1), status_frames(&mut guest, 2)), (GNTST_okay, GNTST_okay));
+    assert_eq!(status_frames(&mut guest, 3), GNTST_general_error);
     assert_eq!(world.platform().peek::<u64>(LIST), first);
     let dom = world.dom(1);
     assert_eq!(dom.grants.status_frame(&world.hv, CpuId(0), &dom, 0), Ok(Mfn(first)));
@@ -99,6 +102,26 @@ fn a_grant_of_a_part_does_not_become_one_of_the_whole() {
     set(&mut granter, 1).unwrap();
     assert_eq!(granter.flags(3), GTF_invalid);
     assert_eq!(grantee.map(1, 3, address(1), RO).0, GNTST_general_error);
+}
+
+#[test]
+fn a_frame_that_version_one_cannot_name_is_not_kept() {
+    let world = world();
+    let mut granter = Guest::new(&world, 1);
+    granter.setup(1);
+    for (reference, frame) in [(1, 1 << 32), (2, u64::from(u32::MAX)), (3, 0x1234)] {
+        set(&mut granter, 2).unwrap();
+        let (page, at) = granter.shared(reference);
+        page.store_u64(at + 8, frame);
+        page.store_u32(at, u32::from(GTF_permit_access) | 2 << 16);
+        set(&mut granter, 1).unwrap();
+        let (page, at) = granter.shared(reference);
+        let kept = if frame >> 32 == 0 { u64::from(GTF_permit_access) | 2 << 16 | frame << 32 } else { 0 };
+        assert_eq!(page.load_u64(at), kept, "{frame:#x}");
+        set(&mut granter, 2).unwrap();
+        let (page, at) = granter.shared(reference);
+        assert_eq!(page.load_u64(at + 8), kept >> 32, "{frame:#x}");
+    }
 }
 
 #[test]

@@ -43,6 +43,71 @@ fn a_gdt_with_a_gate_or_a_table_of_another_kind_is_refused_whole() {
 }
 
 #[test]
+fn a_gdt_has_14_frames_at_most() {
+    let world = world();
+    let mut guest = Guest::new(&world, 1);
+    guest.running();
+    let gdt = guest.frame();
+    guest.call(|ctx| set_gdt(ctx, &[gdt; 14], 14 * 512)).unwrap();
+    assert_eq!((guest.pv.gdt_frames, guest.type_of(gdt)), ([gdt; 14], (FrameType::SegDesc, 14)));
+    guest.call(|ctx| set_gdt(ctx, &[gdt; 14], 513)).unwrap();
+    assert_eq!(guest.type_of(gdt), (FrameType::SegDesc, 2));
+    guest.call(|ctx| set_gdt(ctx, &[], 0)).unwrap();
+    assert_eq!(guest.type_of(gdt), (FrameType::SegDesc, 0));
+}
+
+#[test]
+fn an_ldt_is_page_aligned_in_the_guest_and_of_8192_entries_at_most() {
+    let world = world();
+    let mut guest = Guest::new(&world, 1);
+    guest.running();
+    for (base, entries, result) in [
+        (0x2000, 8192, Ok(0)),
+        (0x2000, 8193, EINVAL),
+        (0x2000, u64::from(u32::MAX), EINVAL),
+        (0x2008, 8, EINVAL),
+        (0x7fff_ffff_e000, 8, Ok(0)),
+        (0x7fff_ffff_f000, 1024, EINVAL),
+        (0xffff_8000_0000_0000, 8, EINVAL),
+        (0xffff_8800_0000_0000, 8, Ok(0)),
+        (0xffff_ffff_ffff_f000, 8192, EINVAL),
+        (0x2008, 0, Ok(0)),
+        (0, 8, Ok(0)),
+        (0, 0, Ok(0)),
+    ] {
+        let before = (guest.pv.ldt_base, guest.pv.ldt_entries);
+        assert_eq!(guest.ext(MMUEXT_SET_LDT, base, entries), result, "{base:#x} {entries}");
+        let after = match (result, entries) {
+            (Ok(_), 0) => (Vaddr(0), 0),
+            (Ok(_), _) => (Vaddr(base), entries as u32),
+            (Err(_), _) => before,
+        };
+        assert_eq!((guest.pv.ldt_base, guest.pv.ldt_entries), after, "{base:#x} {entries}");
+        let changed = result == Ok(0);
+        assert_eq!(guest.effects.has(Effect::LOAD_DESCRIPTOR_TABLES), changed, "{base:#x} {entries}");
+    }
+    guest.ext(MMUEXT_SET_LDT, 0, 0).unwrap();
+    assert!(!guest.effects.has(Effect::LOAD_DESCRIPTOR_TABLES), "there was none before");
+}
+
+#[test]
+fn no_page_after_the_ldt_is_one_of_it() {
+    let world = world();
+    let mut guest = Guest::new(&world, 1);
+    let tables = guest.running();
+    let [last, after] = [(); 2].map(|()| guest.frame());
+    guest.set(tables[3], 2, Pte::new(last, RO)).unwrap();
+    guest.set(tables[3], 3, Pte::new(after, RO)).unwrap();
+    guest.ext(MMUEXT_SET_LDT, 0x2000, 512).unwrap();
+    assert_eq!(guest.call(|ctx| map_ldt_page(ctx, 0)), Ok(last));
+    assert_eq!(guest.call(|ctx| map_ldt_page(ctx, 1)), Err(PagingError::Invalid));
+    guest.ext(MMUEXT_SET_LDT, 0x2000, 513).unwrap();
+    assert_eq!(guest.call(|ctx| map_ldt_page(ctx, 1)), Ok(after));
+    guest.ext(MMUEXT_SET_LDT, 0, 0).unwrap();
+    assert_eq!((guest.type_of(last).1, guest.type_of(after).1), (0, 0));
+}
+
+#[test]
 fn a_descriptor_is_updated_where_descriptors_or_writable_memory_are() {
     let world = world();
     let mut guest = Guest::new(&world, 1);

@@ -283,6 +283,159 @@ fn clear_and_copy_write_no_page_table() {
 }
 
 #[test]
+fn local_flushes_are_done_wherever_they_stand_in_a_list() {
+    let world = world();
+    let mut guest = Guest::new(&world, 1);
+    guest.running();
+    let effects = |guest: &mut Guest<'_>, ops: &[MmuextOp], done_out| {
+        world.platform().poke(GUEST_BASE, ops);
+        let count = ops.len() as u64;
+        let self_ = u64::from(DOMID_SELF);
+        assert_eq!(guest.call(|ctx| mmuext_op(ctx, Vaddr(GUEST_BASE), count, Vaddr(done_out), self_)), Ok(0));
+        assert!(done_out == 0 || world.platform().peek::<u32>(done_out) == ops.len() as u32);
+        (guest.effects.has(Effect::FLUSH_ALL), guest.effects.page())
+    };
+    let page = MmuextOp { cmd: MMUEXT_INVLPG_LOCAL, arg1: 0x7000, ..Default::default() };
+    let all = MmuextOp { cmd: MMUEXT_TLB_FLUSH_LOCAL, ..Default::default() };
+    for done_out in [0, GUEST_BASE + 0x200] {
+        assert_eq!(effects(&mut guest, &[page], done_out), (false, Some(Vaddr(0x7000))));
+        assert_eq!(effects(&mut guest, &[page, page], done_out), (false, Some(Vaddr(0x7000))));
+        assert!(effects(&mut guest, &[all], done_out).0);
+        assert!(effects(&mut guest, &[page, all], done_out).0);
+        assert!(effects(&mut guest, &[MmuextOp { cmd: MMUEXT_TLB_FLUSH_ALL, ..all }], done_out).0);
+        let some = MmuextOp { arg2: GUEST_BASE + 0x100, ..page };
+        world.platform().poke(GUEST_BASE + 0x100, &1u64);
+        let multi = [MmuextOp { cmd: MMUEXT_INVLPG_MULTI, ..some }];
+        assert_eq!(effects(&mut guest, &multi, done_out), (false, Some(Vaddr(0x7000))));
+        assert!(effects(&mut guest, &[MmuextOp { cmd: MMUEXT_TLB_FLUSH_MULTI, ..some }], done_out).0);
+    }
+}
+
+#[test]
+fn what_belongs_to_a_vcpu_is_set_for_oneself_only() {
+    let world = world();
+    let mut guest = Guest::new(&world, 1);
+    let tables = guest.running();
+    let mut dom0 = Guest::new(&world, 0);
+    dom0.running();
+    let before = dom0.pv.kernel_root;
+    for cmd in [MMUEXT_NEW_BASEPTR, MMUEXT_NEW_USER_BASEPTR, MMUEXT_SET_LDT] {
+        assert_eq!(dom0.ext_for(1, cmd, tables[0].maddr().0 >> 12, 0), EPERM, "{cmd}");
+    }
+    assert_eq!(dom0.pv.kernel_root, before);
+}
+
+#[test]
+fn preserving_keeps_accessed_and_dirty_of_an_entry_that_was_present() {
+    let world = world();
+    let mut guest = Guest::new(&world, 1);
+    let tables = guest.running();
+    let page = guest.frame();
+    let preserve = MMU_PT_UPDATE_PRESERVE_AD;
+    let present = Pte::new(page, RO | GUEST_KERNEL).0;
+    let ad = ACCESSED | DIRTY;
+    for (old, new, kept) in [
+        (present | ad, present, ad),
+        (present | ACCESSED, present | DIRTY, ad),
+        (present | ad, 0x1000, ad),
+        (ad, 0x1000, 0),
+        (ad | 0x2000, DIRTY | 0x1000, DIRTY),
+    ] {
+        guest.set(tables[3], 9, Pte(0)).unwrap();
+        guest.set(tables[3], 9, Pte(old)).unwrap();
+        assert_eq!(guest.update(&[(at(tables[3], 9) | preserve, new)]), (Ok(0), 1));
+        assert_eq!(guest.peek(tables[3], 9), Pte(new | kept), "{old:#x} {new:#x}");
+    }
+    guest.set(tables[3], 9, Pte(0)).unwrap();
+    guest.assert_idle(&[page]);
+}
+
+#[test]
+fn an_upper_entry_with_the_same_rights_may_change_its_other_bits_except_global() {
+    let world = world();
+    let mut guest = Guest::new(&world, 1);
+    let tables = guest.running();
+    let entry = guest.peek(tables[1], 0).0;
+    assert_eq!(guest.set(tables[1], 0, Pte(entry | GLOBAL)), EINVAL);
+    assert_eq!(guest.peek(tables[1], 0), Pte(entry));
+    for bits in [ACCESSED, NO_EXECUTE, 0xe00, 0] {
+        assert_eq!(guest.set(tables[1], 0, Pte(entry | bits)), Ok(0));
+        assert_eq!(guest.peek(tables[1], 0), Pte(entry | bits));
+    }
+}
+
+#[test]
+fn one_request_without_a_count_means_whose_frames_it_says() {
+    let world = world();
+    let mut guest = Guest::new(&world, 1);
+    let tables = guest.running();
+    let val = Pte::new(guest.frame(), RO | GUEST_KERNEL).0;
+    world.platform().poke(GUEST_BASE, &MmuUpdate { ptr: at(tables[3], 9), val });
+    let mut update =
+        |foreign: u16| guest.call(|ctx| mmu_update(ctx, Vaddr(GUEST_BASE), 1, Vaddr(0), u64::from(foreign)));
+    assert_eq!(update(DOMID_XEN), EPERM);
+    assert_eq!((update(1), update(9)), (ESRCH, ESRCH));
+    assert_ne!(update(DOMID_IO), Ok(0), "RAM is no I/O memory");
+    assert_eq!(update(DOMID_SELF), Ok(0));
+    assert_eq!(guest.peek(tables[3], 9), Pte(val));
+}
+
+#[test]
+fn a_store_of_any_width_changes_its_bytes_of_an_entry_only() {
+    let world = world();
+    let mut guest = Guest::new(&world, 1);
+    let tables = guest.running();
+    guest.set(tables[3], 3, Pte::new(tables[3], RO)).unwrap();
+    // Neither makes the entry present, nor does any of the operations.
+    let (entry, operand) = (0xf0e1_d2c3_b4a5_9686_u64, 0x3c5a_69a5_c396_7178_u64);
+    for width in [1, 2, 4, 8] {
+        for offset in (0..8).step_by(width) {
+            let byte = |word: u64, at: usize| word.to_le_bytes()[at];
+            let number = |bytes: [u8; 8]| u64::from_le_bytes(bytes);
+            let inside: [bool; 8] = core::array::from_fn(|at| (offset..offset + width).contains(&at));
+            let low = |at: usize| byte(operand, at.wrapping_sub(offset) % 8);
+            let old = number(core::array::from_fn(|at| if at < width { byte(entry, at + offset) } else { 0 }));
+            let combine = |f: fn(u8, u8) -> u8| {
+                number(core::array::from_fn(
+                    |at| {
+                        if inside[at] { f(byte(entry, at), low(at)) } else { byte(entry, at) }
+                    },
+                ))
+            };
+            let set = combine(|_, new| new);
+            for (write, expected) in [
+                (PtWrite::Set(operand), set),
+                (PtWrite::And(operand), combine(|now, bits| now & bits)),
+                (PtWrite::Or(operand), combine(|now, bits| now | bits)),
+                (PtWrite::Xor(operand), combine(|now, bits| now ^ bits)),
+                (PtWrite::CmpXchg { old, new: operand }, set),
+                (PtWrite::CmpXchg { old: !old, new: operand }, entry),
+            ] {
+                guest.set(tables[3], 7, Pte(entry)).unwrap();
+                let what = format!("{width} bytes at {offset}");
+                let va = Vaddr(0x3038 + offset as u64);
+                assert_eq!(guest.call(|ctx| guest_pt_write(ctx, va, width, write)), Ok(old), "{what}");
+                assert_eq!(guest.peek(tables[3], 7).0, expected, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_a_write_to_a_present_mapping_can_be_a_store_to_a_table() {
+    let world = world();
+    let mut guest = Guest::new(&world, 1);
+    let tables = guest.running();
+    guest.set(tables[3], 3, Pte::new(tables[3], RO)).unwrap();
+    world.dom(1).vm_assist.store(1 << VMASST_TYPE_writable_pagetables, Ordering::SeqCst);
+    // Bit 0: present, 1: write, 2: user mode (which PV kernels run in), 3: reserved bit, 4: instruction fetch.
+    for code in 0..32 {
+        let expected = code & !4 == 3;
+        assert_eq!(guest.call(|ctx| is_pt_write_fault(ctx, Vaddr(0x3000), code)), expected, "{code:#x}");
+    }
+}
+
+#[test]
 fn a_store_to_a_level_1_table_is_a_checked_update() {
     let world = world();
     let mut guest = Guest::new(&world, 1);
@@ -406,5 +559,13 @@ fn frames_of_no_domain_have_no_extended_operations() {
     for foreign in [DomId::IO, DomId::XEN] {
         let result = guest.ext_for(foreign.0.into(), MMUEXT_TLB_FLUSH_LOCAL, 0, 0);
         assert_eq!(result, Err(Stop::Err(Errno::EPERM)));
+    }
+}
+
+#[test]
+fn where_use_otherwise_is_no_case_of_its_own_it_is_an_invalid_argument() {
+    assert_eq!(PagingError::Busy.unfit(), PagingError::Invalid);
+    for error in [PagingError::Invalid, PagingError::NotPermitted, PagingError::NoDomain, PagingError::Interrupted] {
+        assert_eq!(error.unfit(), error);
     }
 }

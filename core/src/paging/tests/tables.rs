@@ -190,6 +190,22 @@ fn a_retyped_frame_is_flushed_from_the_cpus_that_may_remember_it_once() {
 }
 
 #[test]
+fn a_foreign_mapping_that_becomes_writable_makes_the_frame_foreign_anew() {
+    let world = world();
+    let mut guest = Guest::new(&world, 1);
+    let mut dom0 = Guest::new(&world, 0);
+    let (tables, page) = (dom0.running(), guest.frame());
+    let slot = at(tables[3], 0);
+    dom0.update_for(1, &[(slot, Pte::new(page, RW).0)]).0.unwrap();
+    dom0.update_for(1, &[(slot, Pte::new(page, RO).0)]).0.unwrap();
+    guest.ext(MMUEXT_PIN_L1_TABLE, page.0, 0).unwrap();
+    guest.ext(MMUEXT_UNPIN_TABLE, page.0, 0).unwrap();
+    assert!(!world.hv.frames.is_foreign(page), "all CPUs were flushed");
+    dom0.update_for(1, &[(slot, Pte::new(page, RW).0)]).0.unwrap();
+    assert!(world.hv.frames.is_foreign(page));
+}
+
+#[test]
 fn a_frame_that_a_foreign_domain_mapped_is_flushed_everywhere() {
     let world = world();
     let mut guest = Guest::new(&world, 1);
