@@ -100,7 +100,7 @@ impl Story {
     fn free_or_own(&self) -> u64 {
         let hv = &self.control.0.hv;
         let own = hv.domains.get(DomId(0)).map_or(0, |dom| dom.pages.total.load(SEQ));
-        hv.heap.stats().free + u64::from(own)
+        hv.heap.stats().free + own
     }
 
     /// Makes a hypercall, with what chance does to it.
@@ -280,7 +280,7 @@ impl Story {
         }
         let entry = self.frame(domid, script) << 12 | script.pick(&[0, 1, 5, 7, 0x27, 0x87]);
         let at = frame.wrapping_shl(12) | u64::from(script.byte()) << 3;
-        let kind = u64::from(script.pick(&[MMU_NORMAL_PT_UPDATE, MMU_MACHPHYS_UPDATE]));
+        let kind = script.pick(&[MMU_NORMAL_PT_UPDATE, MMU_MACHPHYS_UPDATE]);
         self.arguments.write(0, [at | kind, entry].as_bytes());
         self.call_with_four(__HYPERVISOR_mmu_update, [self.at(0), 1, 0, u64::from(domid), 0, 0])
     }
