@@ -84,3 +84,22 @@ pub fn receive<M: DeserializeOwned>(from: impl AsFd, flags: RecvFlags) -> io::Re
     let message = postcard::from_bytes(bytes.get(..got).unwrap_or_default()).map_err(io::Error::other)?;
     Ok(Some((message, fds)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    #[test]
+    fn what_somebody_said_before_its_death_is_heard_although_it_left_something_unread() {
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        send(&ours, &ToDaemon::Ready, &[], SendFlags::empty()).unwrap();
+        for message in [ToKeeper::Forget(7), ToKeeper::Serving] {
+            send(&theirs, &message, &[], SendFlags::empty()).unwrap();
+        }
+        drop(theirs);
+        let hear = || receive::<ToKeeper>(&ours, RecvFlags::DONTWAIT).unwrap().map(|(message, _)| message);
+        assert_eq!([(); 3].map(|()| hear()), [Some(ToKeeper::Forget(7)), Some(ToKeeper::Serving), None]);
+    }
+}
