@@ -37,7 +37,7 @@ const ARGUMENTS: usize = 4 * PAGE;
 /// What chance may do in a story.
 #[derive(Clone, Copy, Debug)]
 pub struct Chance {
-    /// In each call, safe points between an interruption and the next; 0: calls are not interrupted.
+    /// Every so many'th safe point of a call interrupts it; 0: none does.
     pub polls: u64,
     /// Allocations that succeed in each call before all fail.
     pub allocations: u64,
@@ -113,20 +113,17 @@ impl Story {
         let mut all = [a, b, c, 0, 0, 0];
         inner.hv.platform.interrupt_every(self.chance.polls);
         let mut devices = lock(&inner.devices);
-        let mut result = Err(Errno::EAGAIN);
+        let mut continuations = 0;
         fail::fail_after(self.chance.allocations);
-        for round in 0.. {
-            assert!(round < MAX_CONTINUATIONS, "hypercall {number} with {args:x?} never ends");
+        let result = loop {
             match self.control.as_dom0(|ctx| dispatch(ctx, &mut *devices, number.into(), all)) {
-                Ok(value) => result = Ok(value),
-                Err(Stop::Err(errno)) => result = Err(errno),
-                Err(Stop::Again(next)) => {
-                    all = next;
-                    continue;
-                }
+                Ok(value) => break Ok(value),
+                Err(Stop::Err(errno)) => break Err(errno),
+                Err(Stop::Again(next)) => all = next,
             }
-            break;
-        }
+            continuations += 1;
+            assert!(continuations < MAX_CONTINUATIONS, "hypercall {number} with {args:x?} never ends");
+        };
         fail::fail_after(u64::MAX);
         inner.hv.platform.interrupt_every(0);
         result
