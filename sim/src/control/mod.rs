@@ -29,6 +29,8 @@ use xen_call::{Buffer, ForeignMap, Hypercalls, RingMemory};
 use zerocopy::IntoBytes;
 
 const PAGE: usize = 4096;
+/// Continuations after which a call does not end: more than any call has work here.
+const MAX_CONTINUATIONS: usize = 1_000_000;
 
 /// A machine with a hypervisor and its control domain. Clones are handles of the same one.
 #[derive(Clone)]
@@ -62,15 +64,22 @@ impl Control {
 
     /// What is in use, a line each: what may not change when a domain came and went.
     pub fn in_use(&self) -> Vec<String> {
-        let hv = &self.0.hv;
-        let mut lines = vec![format!("{} frames are free", hv.heap.stats().free)];
-        let mut at = Some(DomId(0));
-        while let Some(dom) = at.and_then(|id| hv.domains.next(id)) {
+        let mut lines = vec![format!("{} frames are free", self.0.hv.heap.stats().free)];
+        lines.extend(self.domains().map(|dom| {
             let ports = audit_ports(&dom).0;
-            lines.push(format!("domain {}: {} frames, {ports:?}", dom.id.0, dom.pages.total.load(SEQ)));
-            at = dom.id.0.checked_add(1).map(DomId);
-        }
+            format!("domain {}: {} frames, {ports:?}", dom.id.0, dom.pages.total.load(SEQ))
+        }));
         lines
+    }
+
+    /// Every domain, by number.
+    fn domains(&self) -> impl Iterator<Item = Shared<Domain<CalmPlatform>>> {
+        let mut at = Some(DomId(0));
+        std::iter::from_fn(move || {
+            let dom = self.0.hv.domains.next(at?)?;
+            at = dom.id.0.checked_add(1).map(DomId);
+            Some(dom)
+        })
     }
 
     /// Runs something as a hypercall of the control domain.
@@ -103,7 +112,7 @@ impl Hypercalls for Control {
     fn call(&self, number: u32, args: [u64; 5]) -> Result<u64, Errno> {
         let mut all = [0; 6];
         all.iter_mut().zip(args).for_each(|(to, from)| *to = from);
-        loop {
+        for _ in 0..MAX_CONTINUATIONS {
             let mut devices = lock(&self.0.devices);
             match self.as_dom0(|ctx| dispatch(ctx, &mut *devices, number.into(), all)) {
                 Ok(value) => return Ok(value),
@@ -111,6 +120,7 @@ impl Hypercalls for Control {
                 Err(Stop::Again(next)) => all = next,
             }
         }
+        panic!("hypercall {number} with {args:x?} never ends");
     }
 
     fn map_foreign(&self, domid: u16, frames: &[u64], writable: bool) -> Result<SimMap, Errno> {

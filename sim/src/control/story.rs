@@ -1,11 +1,9 @@
 //! Bytes as what a control domain's tools ask for: domains made, filled, changed, used and destroyed, in any order and with
 //! any arguments, through the real dispatch.
 
-use super::platform::lock;
 use super::{Control, PAGE, SEQ, SimBuffer, SimMap};
 use crate::script::Script;
 use ferroxen_core::domain::DomId;
-use ferroxen_core::hypercall::{Stop, dispatch};
 use ferroxen_sync::fail;
 use std::cell::Cell;
 use xen_abi::Errno;
@@ -25,8 +23,6 @@ use zerocopy::{FromZeros, IntoBytes};
 const MAX_STEPS: usize = 200;
 /// Bytes of a step: one that is left out changes no other.
 pub const STEP: usize = 32;
-/// Continuations after which a call does not end: more than any call of a story has work.
-const MAX_CONTINUATIONS: usize = 100_000;
 /// Frames of the machine: room for some domains, and not for all that stories want.
 const FRAMES: usize = 640;
 /// Where the lists that calls read and write stand in the arguments' memory.
@@ -75,7 +71,7 @@ struct Story {
     frames: Vec<(u16, u64)>,
     held: Vec<SimMap>,
     /// The last hypercall: its number, its arguments, and the first words of the arguments' memory.
-    last: Cell<(u32, [u64; 3], [u64; 4])>,
+    last: Cell<(u32, [u64; 5], [u64; 4])>,
 }
 
 impl Story {
@@ -92,7 +88,7 @@ impl Story {
         };
         // The control domain's own grant table only grows: as large as it gets before the story begins.
         story.arguments.write(0, [u64::from(DOMID_SELF) | 64 << 32, 0, story.at(LIST)].as_bytes());
-        assert_eq!(story.call(__HYPERVISOR_grant_table_op, [GNTTABOP_setup_table.into(), story.at(0), 1]), Ok(0));
+        assert_eq!(story.call(__HYPERVISOR_grant_table_op, [GNTTABOP_setup_table.into(), story.at(0), 1, 0, 0]), Ok(0));
         Story { chance, ..story }
     }
 
@@ -104,28 +100,16 @@ impl Story {
     }
 
     /// Makes a hypercall, with what chance does to it.
-    fn call(&self, number: u32, args: [u64; 3]) -> Result<u64, Errno> {
-        let inner = &self.control.0;
-        let [a, b, c] = args;
+    fn call(&self, number: u32, args: [u64; 5]) -> Result<u64, Errno> {
         let mut given = [0u64; 4];
         self.arguments.read(0, given.as_mut_bytes());
         self.last.set((number, args, given));
-        let mut all = [a, b, c, 0, 0, 0];
-        inner.hv.platform.interrupt_every(self.chance.polls);
-        let mut devices = lock(&inner.devices);
-        let mut continuations = 0;
+        let platform = &self.control.0.hv.platform;
+        platform.interrupt_every(self.chance.polls);
         fail::fail_after(self.chance.allocations);
-        let result = loop {
-            match self.control.as_dom0(|ctx| dispatch(ctx, &mut *devices, number.into(), all)) {
-                Ok(value) => break Ok(value),
-                Err(Stop::Err(errno)) => break Err(errno),
-                Err(Stop::Again(next)) => all = next,
-            }
-            continuations += 1;
-            assert!(continuations < MAX_CONTINUATIONS, "hypercall {number} with {args:x?} never ends");
-        };
+        let result = self.control.call(number, args);
         fail::fail_after(u64::MAX);
-        inner.hv.platform.interrupt_every(0);
+        platform.interrupt_every(0);
         result
     }
 
@@ -140,20 +124,14 @@ impl Story {
             *to = *from;
         }
         self.arguments.write(0, op.as_bytes());
-        let result = self.call(__HYPERVISOR_domctl, [self.at(0), 0, 0]);
+        let result = self.call(__HYPERVISOR_domctl, [self.at(0), 0, 0, 0, 0]);
         self.arguments.read(0, op.as_mut_bytes());
         (result, op)
     }
 
+    /// All but the control domain.
     fn domains(&self) -> Vec<u16> {
-        let hv = &self.control.0.hv;
-        let mut all = Vec::new();
-        let mut next = hv.domains.next(DomId(1));
-        while let Some(dom) = next {
-            all.push(dom.id.0);
-            next = hv.domains.next(DomId(dom.id.0 + 1));
-        }
-        all
+        self.control.domains().map(|dom| dom.id.0).filter(|id| *id != 0).collect()
     }
 
     /// Mostly a domain that is there; or one's own number, or any.
@@ -244,7 +222,7 @@ impl Story {
         self.arguments.write(LIST, extents.as_bytes());
         let words = [self.at(LIST), extents.len() as u64, u64::from(order), u64::from(domid)];
         self.arguments.write(0, words.as_bytes());
-        self.call(__HYPERVISOR_memory_op, [op.into(), self.at(0), 0])
+        self.call(__HYPERVISOR_memory_op, [op.into(), self.at(0), 0, 0, 0])
     }
 
     fn populate(&mut self, domid: u16, script: &mut Script<'_>) -> Result<u64, Errno> {
@@ -266,33 +244,23 @@ impl Story {
 
     /// A frame becomes a page table, or none any more; or an entry of one is written.
     fn page_table(&self, domid: u16, script: &mut Script<'_>) -> Result<u64, Errno> {
+        // In another's place only: the control domain has no tables here.
+        if domid == 0 || domid == DOMID_SELF {
+            return Err(Errno::EPERM);
+        }
         let frame = self.frame(domid, script);
         if script.chance(128) {
             let kinds = [MMUEXT_PIN_L1_TABLE, MMUEXT_PIN_L2_TABLE, MMUEXT_PIN_L3_TABLE, MMUEXT_PIN_L4_TABLE];
             let cmd = if script.chance(64) { MMUEXT_UNPIN_TABLE } else { script.pick(&kinds) };
             self.arguments.write(0, [u64::from(cmd), frame, 0].as_bytes());
             self.arguments.write(LIST, &0u32.to_ne_bytes());
-            let args = [self.at(0), 1, self.at(LIST), u64::from(domid), 0, 0];
-            return self.call_with_four(__HYPERVISOR_mmuext_op, args);
+            return self.call(__HYPERVISOR_mmuext_op, [self.at(0), 1, self.at(LIST), domid.into(), 0]);
         }
         let entry = self.frame(domid, script) << 12 | script.pick(&[0, 1, 5, 7, 0x27, 0x87]);
         let at = frame.wrapping_shl(12) | u64::from(script.byte()) << 3;
         let kind = script.pick(&[MMU_NORMAL_PT_UPDATE, MMU_MACHPHYS_UPDATE]);
         self.arguments.write(0, [at | kind, entry].as_bytes());
-        self.call_with_four(__HYPERVISOR_mmu_update, [self.at(0), 1, 0, u64::from(domid), 0, 0])
-    }
-
-    fn call_with_four(&self, number: u32, args: [u64; 6]) -> Result<u64, Errno> {
-        // In another's place only: the control domain has no tables here.
-        if args[3] == 0 || args[3] == DOMID_SELF.into() {
-            return Err(Errno::EPERM);
-        }
-        let call = MulticallEntry { op: number.into(), args, ..MulticallEntry::new_zeroed() };
-        self.arguments.write(LIST + 64, call.as_bytes());
-        self.call(__HYPERVISOR_multicall, [self.at(LIST + 64), 1, 0])?;
-        let mut after = MulticallEntry::new_zeroed();
-        self.arguments.read(LIST + 64, after.as_mut_bytes());
-        Ok(after.result)
+        self.call(__HYPERVISOR_mmu_update, [self.at(0), 1, 0, domid.into(), 0])
     }
 
     fn context(&self, domid: u16, script: &mut Script<'_>) -> Result<u64, Errno> {
@@ -324,11 +292,11 @@ impl Story {
     fn port(&self, domid: u16, script: &mut Script<'_>) -> Result<u64, Errno> {
         if script.chance(96) {
             self.arguments.write(0, &u32::from(script.byte() % 8).to_ne_bytes());
-            return self.call(__HYPERVISOR_event_channel_op, [EVTCHNOP_close.into(), self.at(0), 0]);
+            return self.call(__HYPERVISOR_event_channel_op, [EVTCHNOP_close.into(), self.at(0), 0, 0, 0]);
         }
         let (of, remote) = if script.chance(128) { (domid, 0) } else { (DOMID_SELF, domid) };
         self.arguments.write(0, (u32::from(of) | u32::from(remote) << 16).as_bytes());
-        self.call(__HYPERVISOR_event_channel_op, [EVTCHNOP_alloc_unbound.into(), self.at(0), 0])
+        self.call(__HYPERVISOR_event_channel_op, [EVTCHNOP_alloc_unbound.into(), self.at(0), 0, 0, 0])
     }
 
     /// The control domain maps frames of another, or lets go of what it mapped first.
@@ -352,11 +320,11 @@ impl Story {
         if script.chance(128) {
             let words = [u64::from(domid) | u64::from(script.byte() % 12) << 32, 0, self.at(LIST)];
             self.arguments.write(0, words.as_bytes());
-            return self.call(__HYPERVISOR_grant_table_op, [GNTTABOP_setup_table.into(), self.at(0), 1]);
+            return self.call(__HYPERVISOR_grant_table_op, [GNTTABOP_setup_table.into(), self.at(0), 1, 0, 0]);
         }
         let words = [u64::from(domid) | u64::from(script.byte() % 4) << 32, self.word(script), self.word(script)];
         self.arguments.write(0, words.as_bytes());
-        self.call(__HYPERVISOR_memory_op, [XENMEM_add_to_physmap.into(), self.at(0), 0])
+        self.call(__HYPERVISOR_memory_op, [XENMEM_add_to_physmap.into(), self.at(0), 0, 0, 0])
     }
 
     /// Any call that tools make, with any argument.
@@ -370,13 +338,25 @@ impl Story {
             0..=2 => {
                 let head = (cmd % 32) | u64::from(XEN_SYSCTL_INTERFACE_VERSION) << 32;
                 self.arguments.write(0, head.as_bytes());
-                self.call(__HYPERVISOR_sysctl, [self.at(0), 0, 0])
+                self.call(__HYPERVISOR_sysctl, [self.at(0), 0, 0, 0, 0])
             }
-            3 => self.call(__HYPERVISOR_hypfs_op, [cmd % 5, self.at(8), self.word(script)]),
-            4 => self.call(__HYPERVISOR_xen_version, [cmd, self.at(8), 0]),
+            3 => {
+                let path = script.pick(&[
+                    "/\0",
+                    "/params\0",
+                    "/params/loglvl\0",
+                    "/params/gnttab_max_frames\0",
+                    "/cpupool/0\0",
+                ]);
+                self.arguments.write(LIST, path.as_bytes());
+                let len = if script.chance(200) { path.len() as u64 } else { self.word(script) };
+                let (buffer, room) = (self.word(script), u64::from(script.byte()));
+                self.call(__HYPERVISOR_hypfs_op, [cmd % 5, self.at(LIST), len, buffer, room])
+            }
+            4 => self.call(__HYPERVISOR_xen_version, [cmd, self.at(8), 0, 0, 0]),
             // The list of the M2P's own frames belongs to a machine.
             _ if cmd == u64::from(XENMEM_machphys_mfn_list) => Err(Errno::ENOSYS),
-            _ => self.call(__HYPERVISOR_memory_op, [cmd, self.at(8), 0]),
+            _ => self.call(__HYPERVISOR_memory_op, [cmd, self.at(8), 0, 0, 0]),
         }
     }
 
@@ -386,7 +366,7 @@ impl Story {
         self.held.clear();
         for port in 1..4096u32 {
             self.arguments.write(0, &port.to_ne_bytes());
-            let _ = self.call(__HYPERVISOR_event_channel_op, [EVTCHNOP_close.into(), self.at(0), 0]);
+            let _ = self.call(__HYPERVISOR_event_channel_op, [EVTCHNOP_close.into(), self.at(0), 0, 0, 0]);
         }
         for domid in self.domains() {
             let result = self.domctl(XEN_DOMCTL_destroydomain, domid, &[]).0;
