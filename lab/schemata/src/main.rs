@@ -14,7 +14,7 @@ mod trial;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -52,6 +52,9 @@ struct Args {
     /// Only mutants whose name contains this
     #[arg(long)]
     only: Option<String>,
+    /// The results of an earlier run: mutants that were caught then are not tried again, as long as their lines stand where they did
+    #[arg(long)]
+    again: Option<PathBuf>,
     /// Seconds that a test may take on its own to be run at all
     #[arg(long, default_value_t = 30)]
     slowest: u64,
@@ -85,6 +88,7 @@ fn run(args: &Args) -> Result<bool> {
     let trials = Trials::new(&programs, &args.work)?;
     let (tests, time) = trials.size();
     eprintln!("{tests} tests take {} s", time.as_secs());
+    let before = args.again.as_ref().map(|file| caught(file)).transpose()?.unwrap_or_default();
     let mut results = File::create(args.work.join("results.jsonl"))?;
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     let mut survived: Vec<String> = Vec::new();
@@ -96,6 +100,7 @@ fn run(args: &Args) -> Result<bool> {
         let (word, note) = match schema.left.get(&id) {
             Some(why) if why.starts_with("does not compile") => ("unviable", why.clone()),
             Some(why) => ("not tried", why.clone()),
+            None if before.contains_key(&mutant.name) => ("caught", before[&mutant.name].clone()),
             None => match trials.judge(id, Duration::from_secs(args.slowest))? {
                 Verdict::Caught(test) => ("caught", test),
                 Verdict::Hung(test) => ("caught", format!("{test} hangs")),
@@ -116,4 +121,14 @@ fn run(args: &Args) -> Result<bool> {
     let difference = survivors::compare(&known, &survived, args.only.is_none());
     difference.iter().for_each(|line| println!("{line}"));
     Ok(difference.is_empty())
+}
+
+/// The mutants that an earlier run caught, and the test that caught each.
+fn caught(results: &Path) -> Result<BTreeMap<String, String>> {
+    let text = fs::read_to_string(results).with_context(|| format!("cannot read {}", results.display()))?;
+    let lines = text.lines().map(serde_json::from_str::<serde_json::Value>);
+    let lines = lines.collect::<Result<Vec<_>, _>>().with_context(|| format!("cannot read {}", results.display()))?;
+    let word = |line: &serde_json::Value, key: &str| line[key].as_str().unwrap_or_default().to_owned();
+    let caught = lines.iter().filter(|line| line["verdict"] == "caught");
+    Ok(caught.map(|line| (word(line, "mutant"), word(line, "note"))).collect())
 }

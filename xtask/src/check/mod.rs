@@ -7,6 +7,8 @@ mod survivors;
 mod tree;
 mod unsafety;
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result};
 use clap::Args;
 
@@ -30,6 +32,9 @@ pub struct CheckArgs {
     /// Only mutants whose name or file contains this
     #[arg(long, value_name = "WORDS", requires = "mutation")]
     only: Option<String>,
+    /// With --survivors: the results.jsonl of an earlier run; what was caught then, at the same line, is not tried again
+    #[arg(long, value_name = "FILE", requires = "survivors")]
+    again: Option<PathBuf>,
 }
 
 /// `./x check`: every check runs, then the failed ones are named.
@@ -38,7 +43,7 @@ pub fn main(paths: &Paths, args: &CheckArgs) -> Result<i32> {
         return mutants::main(paths, args.only.as_deref());
     }
     if args.survivors {
-        return survivors::main(paths, args.only.as_deref());
+        return survivors::main(paths, args.only.as_deref(), args.again.as_deref());
     }
     let mut failed = Vec::new();
     let mut check = |name: &'static str, result: Result<()>| match result {

@@ -1,7 +1,7 @@
 //! `./x check --survivors`: every mutant that cargo-mutants makes of `core/`, tried by the tests of `core/` and `sim/`; those
 //! that no test notices are compared with the list `core/survivors.toml`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -15,8 +15,8 @@ use crate::ui;
 /// Its list of mutants is the measure: another version makes others.
 const CARGO_MUTANTS: &str = "27.1.0";
 
-/// Runs the mutants whose name contains `only`. The exit status is 0 if the list is right.
-pub fn main(paths: &Paths, only: Option<&str>) -> Result<i32> {
+/// Runs the mutants whose name contains `only`, and that the results in the file `again` do not call caught. The exit status is 0 if the list is right.
+pub fn main(paths: &Paths, only: Option<&str>, again: Option<&Path>) -> Result<i32> {
     let cargo_mutants = cargo_mutants(paths)?;
     let dir = paths.target.join("schemata");
     let tree = Tree::sync(paths, dir.join("tree"))?;
@@ -27,6 +27,9 @@ pub fn main(paths: &Paths, only: Option<&str>) -> Result<i32> {
     cmd.args(["--package", "ferroxen-core", "--root", "core/src/lib.rs", "--tests-of", "ferroxen-sim"]);
     cmd.arg("--survivors").arg(paths.root.join("core/survivors.toml"));
     cmd.args(only.iter().flat_map(|only| ["--only", *only]));
+    again.iter().for_each(|file| {
+        cmd.arg("--again").arg(file);
+    });
     let status = cmd.status().context("cannot start schemata")?;
     Ok(status.code().unwrap_or(1))
 }
