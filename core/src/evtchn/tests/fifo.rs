@@ -82,6 +82,9 @@ fn init_control_checks_its_arguments_and_counts_its_page() {
     assert_eq!(init(0, BLOCK, 4096 - 72), Ok(17));
     assert_eq!(init(0, BLOCK, 0), Err(Errno::EINVAL), "has one already");
     assert_eq!(held(&hv), 1);
+    d1.dying.store(true, Ordering::Release);
+    assert_eq!(init(1, BLOCK, 0), Err(Errno::EINVAL), "nobody would give it back");
+    assert_eq!(held(&hv), 1);
 }
 
 #[test]
@@ -168,6 +171,7 @@ fn events_before_the_layout_and_before_the_word_are_kept() {
     let hv = world();
     let d1 = dom(&hv, 1);
     let (early, later) = (bind_ipi(&hv, &d1, 0).unwrap(), bind_ipi(&hv, &d1, 1).unwrap());
+    let _never_sent = bind_ipi(&hv, &d1, 0).unwrap();
     send(&hv, &d1, early).map(|_| ()).unwrap();
     take_upcall(&hv, 1, 0);
     for vcpu in 0..VCPUS {
@@ -179,6 +183,30 @@ fn events_before_the_layout_and_before_the_word_are_kept() {
     assert_eq!(told(notify), [(1, 0), (1, 1)]);
     let mut guest = Guest::default();
     assert_eq!((guest.consume(&hv, 1, 0), guest.consume(&hv, 1, 1)), (vec![early], vec![later]));
+}
+
+#[test]
+fn events_before_a_later_page_of_words_come_when_it_does() {
+    let hv = world();
+    let d1 = dom(&hv, 1);
+    enable(&hv, 1);
+    let port = (0..1030).map(|_| bind_ipi(&hv, &d1, 0).unwrap()).last().unwrap();
+    assert!(send(&hv, &d1, port).unwrap().is_empty(), "no word yet");
+    assert_eq!(told(expand_array(&hv, &d1, || hold(&hv, 1, ARRAY + 1)).unwrap()), [(1, 0)]);
+    assert_eq!(Guest::default().consume(&hv, 1, 0), [port]);
+}
+
+#[test]
+fn the_dump_shows_each_ports_word() {
+    let hv = world();
+    let d1 = dom(&hv, 1);
+    enable(&hv, 1);
+    let [sent, quiet] = [0, 1].map(|vcpu| bind_ipi(&hv, &d1, vcpu).unwrap());
+    send(&hv, &d1, sent).map(|_| ()).unwrap();
+    let dump = Dump { platform: &hv.platform, dom: &d1 }.to_string();
+    let line = |port: u32| dump.lines().find(|line| line.trim_start().starts_with(&format!("{port} "))).unwrap();
+    assert!(line(sent).ends_with("[1/0] ipi vcpu 0 priority 7 word 0xa0000000"), "{dump}");
+    assert!(line(quiet).ends_with("[0/0] ipi vcpu 1 priority 7 word 0x00000000"), "{dump}");
 }
 
 #[test]
