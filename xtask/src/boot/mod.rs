@@ -522,6 +522,10 @@ fn linux(paths: &Paths, args: &BootArgs, dir: &Scratch) -> Result<Kernel> {
     Ok(kernel)
 }
 
+/// Options that Debian's Xen 4.17 needs under QEMU's TCG for guests beside dom0: where it restores XSAVE state only at a vcpu's
+/// first use (its default on AMD), programs of both compute wrongly and die (`lab/README.md`).
+pub const XEN_ON_TCG: &str = "spec-ctrl=eager-fpu";
+
 fn xen_options(args: &BootArgs, cpus: u32) -> String {
     let console = "com1=115200,8n1 console=com1 loglvl=all guest_loglvl=all";
     let dom0 = if args.guest.is_some() { 128 } else { (args.memory / 2).clamp(256, 1024) };

@@ -164,6 +164,12 @@ pub const BOOTS: &[Boot] = &[
         STREAM,
         3600,
     ),
+    guests(
+        "sums_of_guests_and_dom0_stay_right_while_vcpus_take_turns",
+        script!("floats.sh", "ROUNDS" = 20),
+        Expect::Output(&["all the same", "all well"]),
+        600,
+    ),
     xl("every_command_of_xl_on_debians_xen", "xen", "debian"),
     xl("every_command_of_xl_on_ferroxen", "ferroxen", "debian"),
     Boot { cmdline: "xen-version=4.20", ..xl("every_command_of_debian_13s_xl_on_ferroxen", "ferroxen", "debian13") },
