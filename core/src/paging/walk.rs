@@ -31,9 +31,3 @@ fn descend<P: Platform>(hv: &Hypervisor<P>, table: Mfn, index: usize) -> Option<
     let entry = load(hv.platform.page(table).words(), index);
     (entry.0 & (PRESENT | PAT_OR_PSE) == PRESENT).then(|| entry.mfn())
 }
-
-/// The level-1 entry of a linear address as it is now, for decisions that are checked again. `None` as [`find_l1e`].
-pub fn read_l1e<P: Platform>(hv: &Hypervisor<P>, root: Maddr, va: Vaddr) -> Option<Pte> {
-    let (table, index) = find_l1e(hv, root, va)?;
-    Some(load(hv.platform.page(table).words(), index))
-}

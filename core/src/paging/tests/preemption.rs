@@ -202,7 +202,7 @@ fn a_tree_that_is_wanted_again_while_it_is_given_back_is_valid_to_its_leaves() {
         let data = first.frame();
         first.poke(tables[3], 7, Pte::new(data, RW));
         let mut all = tables.to_vec();
-        for (level, index) in (0..3).flat_map(|level| [1, 40, 511].map(|index| (level, index))) {
+        for (level, index) in (0..3).flat_map(|level| [1, 40, 260, 511].map(|index| (level, index))) {
             let below = first.tree();
             first.poke(tables[level], if level == 0 { index % 200 + 1 } else { index }, Pte::new(below[level + 1], RW));
             first.poke(below[3], 3, Pte::new(data, RO));
