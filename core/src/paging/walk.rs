@@ -1,6 +1,6 @@
 //! Walking a guest's tables in software.
 
-use super::entry::{HYPERVISOR_SLOTS, PAT_OR_PSE, PRESENT, Pte};
+use super::entry::{HYPERVISOR_SLOTS, PAT_OR_PSE, PRESENT};
 use super::validate::load;
 use crate::addr::{Maddr, Mfn, Vaddr};
 use crate::domain::Hypervisor;
