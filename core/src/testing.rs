@@ -34,6 +34,8 @@ pub struct TestPlatform {
     last_flush: [AtomicU32; CPUS],
     /// Every flush: who asked, which CPUs, what.
     pub flushes: Mutex<Vec<(CpuId, CpuMask, Flush)>>,
+    /// Every flush of caches: which CPUs.
+    pub cache_flushes: Mutex<Vec<CpuMask>>,
     /// The root that each CPU runs on.
     pub roots: Mutex<[Maddr; CPUS]>,
     /// CPUs that were kicked.
@@ -57,6 +59,7 @@ impl TestPlatform {
             stamp: AtomicU32::new(1),
             last_flush: [const { AtomicU32::new(0) }; CPUS],
             flushes: Mutex::new(Vec::new()),
+            cache_flushes: Mutex::new(Vec::new()),
             roots: Mutex::new([Maddr(0); CPUS]),
             kicks: Mutex::new(Vec::new()),
             console: Mutex::new(Vec::new()),
@@ -171,7 +174,9 @@ impl Platform for TestPlatform {
         self.roots.lock().unwrap()[usize::from(cpu.0)] = root;
     }
 
-    fn flush_caches(&self, _cpu: CpuId, _cpus: &CpuMask) {}
+    fn flush_caches(&self, _cpu: CpuId, cpus: &CpuMask) {
+        self.cache_flushes.lock().unwrap().push(*cpus);
+    }
 
     fn now(&self) -> u64 {
         self.time.load(Ordering::SeqCst)

@@ -39,8 +39,8 @@ pub use foreign::{
 pub use mmu::Mmu;
 pub use mmuext::{mmuext_op, mmuext_single};
 pub use ptwr::{PtWrite, guest_pt_update, guest_pt_write, is_pt_write_fault};
-pub use roots::{finish, pin_root_at_boot, put_root_of, take_root, unpin};
+pub use roots::{pin_root_at_boot, put_root_of, take_root, unpin};
 pub use teardown::relinquish_memory;
 pub use update::mmu_update;
 pub use va::{update_va_mapping, update_va_mapping_otherdomain};
-pub use walk::{find_l1e, read_l1e};
+pub use walk::find_l1e;

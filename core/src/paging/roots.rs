@@ -80,20 +80,12 @@ pub fn take_root<P: Platform>(ctx: &mut Ctx<'_, P>, dom: &Domain<P>, mfn: Mfn) -
 /// Gives back what [`take_root`] took, or a root that a vcpu's state named and that no CPU runs on any more.
 ///
 /// # Errors
-/// `Interrupted`: it is given back, but call [`finish`] until that succeeds.
+/// `Interrupted`: it is given back; what is half undone the vcpu's next operation finishes.
 pub fn put_root_of<P: Platform>(ctx: &mut Ctx<'_, P>, dom: &Domain<P>, root: Maddr) -> Result<(), PagingError> {
     let mut mmu = Mmu::on(ctx, dom, dom.id, dom.privileged);
     mmu.finish_parked()?;
     put_root(&mut mmu, root.mfn());
     mmu.finish_parked()
-}
-
-/// Finishes what an interrupted operation of this vcpu left half done.
-///
-/// # Errors
-/// `Interrupted`: call again.
-pub fn finish<P: Platform>(ctx: &mut Ctx<'_, P>) -> Result<(), PagingError> {
-    Mmu::new(ctx).finish_parked()
 }
 
 /// Takes the guest's pin, if there is one, off a frame of `dom`'s that is to be given away, and finishes what was half

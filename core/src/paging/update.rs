@@ -245,9 +245,6 @@ fn run<P: Platform>(
             }
         }
         mmu.leave(&mut cursor);
-        if at < count && mmu.preempted() {
-            return (at, Err(PagingError::Interrupted));
-        }
     }
     (at, Ok(()))
 }

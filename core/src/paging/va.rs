@@ -10,7 +10,7 @@ use crate::ctx::Ctx;
 use crate::domain::DomId;
 use crate::hypercall::{HypercallResult, Stop};
 use crate::platform::{Flush, Platform};
-use xen_abi::xen::{UVMF_ALL, UVMF_FLUSHTYPE_MASK, UVMF_INVLPG, UVMF_NONE, UVMF_TLB_FLUSH};
+use xen_abi::xen::{UVMF_ALL, UVMF_FLUSHTYPE_MASK, UVMF_INVLPG, UVMF_TLB_FLUSH};
 
 /// `update_va_mapping(va, val, flags)`: changes the level-1 entry that maps `va` in the running tables.
 ///
@@ -75,9 +75,9 @@ fn update<P: Platform>(
         (false, bitmap) => Scope::Vcpus(Vaddr(bitmap)),
     };
     match flags & UVMF_FLUSHTYPE_MASK {
-        UVMF_NONE => Ok(()),
         UVMF_TLB_FLUSH => flush(ctx, scope, Flush::All),
         UVMF_INVLPG => flush(ctx, scope, Flush::Page(va)),
+        // UVMF_NONE.
         _ => Ok(()),
     }
 }

@@ -1,6 +1,6 @@
 //! Walking a guest's tables in software.
 
-use super::entry::{HYPERVISOR_SLOTS, PAT_OR_PSE, PRESENT, Pte};
+use super::entry::{HYPERVISOR_SLOTS, PAT_OR_PSE, PRESENT};
 use super::validate::load;
 use crate::addr::{Maddr, Mfn, Vaddr};
 use crate::domain::Hypervisor;
@@ -30,10 +30,4 @@ fn descend<P: Platform>(hv: &Hypervisor<P>, table: Mfn, index: usize) -> Option<
     }
     let entry = load(hv.platform.page(table).words(), index);
     (entry.0 & (PRESENT | PAT_OR_PSE) == PRESENT).then(|| entry.mfn())
-}
-
-/// The level-1 entry of a linear address as it is now, for decisions that are checked again. `None` as [`find_l1e`].
-pub fn read_l1e<P: Platform>(hv: &Hypervisor<P>, root: Maddr, va: Vaddr) -> Option<Pte> {
-    let (table, index) = find_l1e(hv, root, va)?;
-    Some(load(hv.platform.page(table).words(), index))
 }

@@ -138,8 +138,8 @@ fn what_is_written_twice_ends_as_the_last_call_says() {
         assert_eq!(results(&guest, made), vec![0; made as usize]);
         at += made as usize;
     }
-    let root = guest.pv.kernel_root;
-    assert_eq!(read_l1e(&world.hv, root, Vaddr(8 << 12)), Some(Pte(0)));
+    let (table, index) = find_l1e(&world.hv, guest.pv.kernel_root, Vaddr(8 << 12)).unwrap();
+    assert_eq!(guest.peek(table, index), Pte(0));
     assert_eq!(guest.type_of(b).1, 0, "no longer pinned");
     assert_eq!((guest.type_of(a).1, guest.type_of(c)), (0, (FrameType::Writable, 1)));
 }

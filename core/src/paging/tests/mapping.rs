@@ -134,6 +134,10 @@ fn memory_types_are_refused_to_a_guest_without_devices() {
     let page = guest.frame();
     for bit in [PWT, PCD, PAT_OR_PSE] {
         assert_eq!(guest.set(tables[3], 0, Pte::new(page, RO | bit)), EINVAL);
+        let table = guest.frame();
+        guest.poke(table, 0, Pte::new(page, RO | bit));
+        assert_eq!(guest.ext(MMUEXT_PIN_L1_TABLE, table.0, 0), EINVAL);
+        guest.assert_idle(&[table, page]);
     }
     guest.set(tables[3], 0, Pte::new(page, RO | 0x7ff << 52 | NO_EXECUTE | 0xe00)).unwrap();
 }
@@ -194,6 +198,8 @@ fn a_frame_that_is_no_table_is_written_as_it_stands() {
     guest.assert_idle(&[page]);
     let other = Guest::new(&world, 0).frame();
     assert_eq!(guest.set(other, 0, Pte(1)), EINVAL);
+    guest.call(|ctx| set_gdt(ctx, &[page], 1)).unwrap();
+    assert_eq!(guest.set(page, 0, Pte(0)), EINVAL, "descriptors are not written so");
 }
 
 #[test]
@@ -238,7 +244,9 @@ fn a_mapping_is_changed_by_its_linear_address() {
         guest.call(|ctx| update_va_mapping(ctx, va, Pte::new(page, RO).0, flags)).unwrap();
         assert_eq!((guest.effects.has(Effect::FLUSH_ALL), guest.effects.page()), (flush_all, invlpg));
     }
-    for bad in [1 << 21, 0xffff_8000_0000_0000, 0xffff_87ff_ffff_f000, 0x8000_0000_0000, 1 << 46] {
+    // The hypervisor's slot leads to tables, too.
+    guest.poke(tables[0], 256, Pte::new(tables[1], RW));
+    for bad in [1 << 21, 0xffff_8000_0000_0000, 0xffff_87ff_ffff_f000, 0x8000_0000_0000, 1 << 46, 1 << 48] {
         assert_eq!(guest.call(|ctx| update_va_mapping(ctx, Vaddr(bad), 0, UVMF_NONE)), EINVAL, "{bad:#x}");
     }
 }
@@ -302,12 +310,27 @@ fn local_flushes_are_done_wherever_they_stand_in_a_list() {
         assert_eq!(effects(&mut guest, &[page, page], done_out), (false, Some(Vaddr(0x7000))));
         assert!(effects(&mut guest, &[all], done_out).0);
         assert!(effects(&mut guest, &[page, all], done_out).0);
+        let nowhere = MmuextOp { arg1: 1 << 47, ..page };
+        assert_eq!(effects(&mut guest, &[nowhere], done_out), (false, None));
         assert!(effects(&mut guest, &[MmuextOp { cmd: MMUEXT_TLB_FLUSH_ALL, ..all }], done_out).0);
         let some = MmuextOp { arg2: GUEST_BASE + 0x100, ..page };
         world.platform().poke(GUEST_BASE + 0x100, &1u64);
         let multi = [MmuextOp { cmd: MMUEXT_INVLPG_MULTI, ..some }];
         assert_eq!(effects(&mut guest, &multi, done_out), (false, Some(Vaddr(0x7000))));
         assert!(effects(&mut guest, &[MmuextOp { cmd: MMUEXT_TLB_FLUSH_MULTI, ..some }], done_out).0);
+    }
+}
+
+#[test]
+fn caches_are_flushed_on_the_vcpus_cpu_or_on_all_of_them() {
+    let world = world();
+    let mut dom0 = Guest::new(&world, 0);
+    for (cmd, cpus) in [
+        (MMUEXT_FLUSH_CACHE, crate::cpu::CpuMask::one(crate::cpu::CpuId(0))),
+        (MMUEXT_FLUSH_CACHE_GLOBAL, TestPlatform::all_cpus()),
+    ] {
+        dom0.ext(cmd, 0, 0).unwrap();
+        assert_eq!(core::mem::take(&mut *world.platform().cache_flushes.lock().unwrap()), [cpus]);
     }
 }
 
@@ -378,6 +401,10 @@ fn one_request_without_a_count_means_whose_frames_it_says() {
     assert_ne!(update(DOMID_IO), Ok(0), "RAM is no I/O memory");
     assert_eq!(update(DOMID_SELF), Ok(0));
     assert_eq!(guest.peek(tables[3], 9), Pte(val));
+    let refused = MmuUpdate { ptr: at(tables[3], 10), val: Pte::new(Guest::new(&world, 0).frame(), RO).0 };
+    world.platform().poke(GUEST_BASE, &refused);
+    let own = u64::from(DOMID_SELF);
+    assert_eq!(guest.call(|ctx| mmu_update(ctx, Vaddr(GUEST_BASE), 1, Vaddr(0), own)), EINVAL);
 }
 
 #[test]

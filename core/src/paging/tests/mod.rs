@@ -2,8 +2,10 @@
 
 mod batch;
 mod descriptors;
+mod foreign;
 mod mapping;
 mod preemption;
+mod safe_points;
 mod tables;
 
 use super::entry::*;

@@ -195,18 +195,24 @@ fn a_refusal_that_was_never_fetched_is_not_told_to_another_call() {
 /// fuzzing; Xen's XSA-299 is of this kind.
 #[test]
 fn a_tree_that_is_wanted_again_while_it_is_given_back_is_valid_to_its_leaves() {
-    for polls in 0..8 {
+    for polls in 0..12 {
         let world = world();
         let mut first = Guest::new(&world, 1);
         let tables = first.tree();
         let data = first.frame();
         first.poke(tables[3], 7, Pte::new(data, RW));
         let mut all = tables.to_vec();
-        for (level, index) in (0..3).flat_map(|level| [1, 40, 511].map(|index| (level, index))) {
+        for (level, index) in (0..3).flat_map(|level| [1, 40, 260, 511].map(|index| (level, index))) {
             let below = first.tree();
             first.poke(tables[level], if level == 0 { index % 200 + 1 } else { index }, Pte::new(below[level + 1], RW));
             first.poke(below[3], 3, Pte::new(data, RO));
             all.extend(&below[level + 1..]);
+            if level == 1 {
+                // A table that takes two steps. One of them is where the hypervisor's slots are in a root.
+                let more = first.frame();
+                first.poke(below[2], 9, Pte::new(more, RW));
+                all.push(more);
+            }
         }
         first.ext(MMUEXT_PIN_L4_TABLE, tables[0].0, 0).unwrap();
         let state = |guest: &Guest<'_>| -> Vec<_> {

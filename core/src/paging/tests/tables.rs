@@ -168,6 +168,47 @@ fn a_linear_table_is_counted_and_never_writable() {
 }
 
 #[test]
+fn a_table_that_no_other_leads_to_any_more_may_lead_to_others() {
+    let world = world();
+    let mut guest = Guest::new(&world, 1);
+    let [a, b, c] = [guest.tree()[0], guest.tree()[0], guest.tree()[0]];
+    for root in [a, b, c] {
+        guest.ext(MMUEXT_PIN_L4_TABLE, root.0, 0).unwrap();
+    }
+    let link = |guest: &mut Guest<'_>, from, to| guest.set(from, 302, Pte::new(to, RO));
+    link(&mut guest, a, b).unwrap();
+    assert_eq!(link(&mut guest, b, c), EINVAL);
+    guest.set(a, 302, Pte(0)).unwrap();
+    link(&mut guest, b, c).unwrap();
+    guest.set(b, 302, Pte(0)).unwrap();
+    // The whole table goes.
+    link(&mut guest, a, b).unwrap();
+    guest.ext(MMUEXT_UNPIN_TABLE, a.0, 0).unwrap();
+    link(&mut guest, b, c).unwrap();
+    guest.ext(MMUEXT_UNPIN_TABLE, b.0, 0).unwrap();
+    guest.ext(MMUEXT_UNPIN_TABLE, c.0, 0).unwrap();
+    guest.assert_idle(&[a, b, c]);
+}
+
+#[test]
+fn the_first_root_is_pinned_and_running_or_refused() {
+    let world = world();
+    let guest = Guest::new(&world, 0);
+    let dom = world.dom(0);
+    let boot = |root| pin_root_at_boot(&world.hv, crate::cpu::CpuId(0), &dom, root);
+    let tables = guest.tree();
+    guest.poke(tables[1], 1, Pte::new(guest.frame(), RW));
+    world.platform().polls_left.store(0, Ordering::SeqCst);
+    assert_eq!(boot(tables[0]), Ok(tables[0].maddr()));
+    assert_eq!(guest.type_of(tables[0]), (FrameType::L4, 2));
+    assert!(world.hv.frames.is_pinned(tables[0]));
+    assert_eq!(guest.type_of(tables[3]), (FrameType::L1, 1));
+    let refused = guest.tree();
+    guest.poke(refused[0], 0, Pte::new(refused[1], RW | PAT_OR_PSE));
+    assert_eq!(boot(refused[0]), Err(PagingError::Invalid));
+}
+
+#[test]
 fn a_retyped_frame_is_flushed_from_the_cpus_that_may_remember_it_once() {
     let world = world();
     let mut guest = Guest::new(&world, 1);
@@ -203,6 +244,28 @@ fn a_foreign_mapping_that_becomes_writable_makes_the_frame_foreign_anew() {
     assert!(!world.hv.frames.is_foreign(page), "all CPUs were flushed");
     dom0.update_for(1, &[(slot, Pte::new(page, RW).0)]).0.unwrap();
     assert!(world.hv.frames.is_foreign(page));
+    // A whole table at once.
+    let (page, table) = (guest.frame(), dom0.frame());
+    dom0.poke(table, 0, Pte::new(page, RO));
+    dom0.update_for(1, &[(at(tables[2], 1), Pte::new(table, RW).0)]).0.unwrap();
+    assert!(world.hv.frames.is_foreign(page));
+}
+
+#[test]
+fn what_a_change_of_type_flushed_here_is_not_flushed_again() {
+    let world = world();
+    let mut guest = Guest::new(&world, 1);
+    let tables = guest.running();
+    let (fresh, used) = (guest.frame(), guest.frame());
+    guest.set(tables[3], 0, Pte::new(used, RW)).unwrap();
+    guest.set(tables[3], 0, Pte(0)).unwrap();
+    for (table, flush) in [(fresh, true), (used, false)] {
+        let flushed = MmuextOp { cmd: MMUEXT_TLB_FLUSH_LOCAL, ..Default::default() };
+        let pin = MmuextOp { cmd: MMUEXT_PIN_L1_TABLE, arg1: table.0, ..Default::default() };
+        world.platform().poke(GUEST_BASE, [flushed, pin].as_slice());
+        guest.call(|ctx| mmuext_op(ctx, Vaddr(GUEST_BASE), 2, Vaddr(0), u64::from(DOMID_SELF))).unwrap();
+        assert_eq!(guest.effects.has(crate::ctx::Effect::FLUSH_ALL), flush);
+    }
 }
 
 #[test]
