@@ -2,7 +2,7 @@
 //! behind a switch ("mutant schemata"), every test is asked once which of them it reaches, and then each lives for the tests
 //! that reach it, the quick ones first, until one fails.
 //!
-//! What no switch can make (constants, `let` chains) and what does not compile is told, not tried.
+//! What no switch can make (constants, functions that return an `impl Trait`) and what does not compile is told, not tried.
 
 mod build;
 mod list;

@@ -232,7 +232,7 @@ impl<'ast> Visit<'ast> for Finder<'_, '_> {
     fn visit_expr_binary(&mut self, item: &'ast syn::ExprBinary) {
         let found = self.take(item.op.span().start(), Genre::BinaryOperator);
         if has_let(&item.left) || has_let(&item.right) {
-            self.leave(&found, "`let` in a chain of conditions");
+            self.leave(&found, "does not compile: `let` stands beside no `||`");
         } else {
             let range = self.source.range(item.span());
             self.choice(range, &found);
