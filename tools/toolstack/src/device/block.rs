@@ -205,7 +205,7 @@ impl<H: Hypercalls> Host<H> {
             host.attach_disk(domid, disk, note)?;
             let ready = host.wait_for_backend(domid, "vbd", disk.number(), Duration::from_secs(20));
             if ready.is_err() {
-                host.detach(domid, "vbd", disk.number(), Duration::ZERO)?;
+                host.undo_attach(domid, "vbd", disk.number())?;
             }
             ready
         })

@@ -24,6 +24,9 @@ pub(crate) mod state {
     };
 }
 
+/// How long a guest has to let go of a device.
+pub(crate) const POLITE: Duration = Duration::from_secs(10);
+
 impl<H: Hypercalls> Host<H> {
     /// What can be known to be wrong before there is a domain.
     pub(crate) fn check_devices(&mut self, config: &DomainConfig) -> Result<()> {
@@ -111,7 +114,7 @@ impl<H: Hypercalls> Host<H> {
 
     /// Whether a device has everything that the guest needs to connect.
     pub(crate) fn is_whole(&mut self, domid: u16, kind: &str, number: u32) -> Result<bool> {
-        const PATIENCE: Duration = Duration::from_secs(2);
+        const PATIENCE: Duration = Duration::from_secs(10);
         let back = self.device_paths(domid, kind, number)?.back;
         if self.node(&format!("{back}/hotplug-status"))? != "connected" {
             return Ok(false);
@@ -145,6 +148,13 @@ impl<H: Hypercalls> Host<H> {
         // Events that came meanwhile are nobody's.
         while self.xs.next_event(Some(Duration::ZERO))?.is_some() {}
         result
+    }
+
+    /// Takes away a device whose backend or hot-plug script failed: politely if the guest was let connect.
+    pub(crate) fn undo_attach(&mut self, domid: u16, kind: &str, number: u32) -> Result<()> {
+        let back = self.device_paths(domid, kind, number)?.back;
+        let seen = self.device_state(&back)? >= state::INIT_WAIT;
+        self.detach(domid, kind, number, if seen { POLITE } else { Duration::ZERO })
     }
 
     /// Takes a device away: politely as long as `patience` lasts, then by force. What was plugged behind it is unplugged.

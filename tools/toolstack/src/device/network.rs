@@ -1,5 +1,6 @@
 //! Network cards: xen-netback, its interface in a bridge.
 
+use super::POLITE;
 use crate::config::DEFAULT_BRIDGE;
 use crate::paths::{self, DevicePaths};
 use crate::work::Work;
@@ -9,9 +10,6 @@ use std::process::Command;
 use std::time::Duration;
 use xenctl::Hypercalls;
 use xenstore::Access as _;
-
-/// How long a guest has to let go of a device.
-const POLITE: Duration = Duration::from_secs(10);
 
 /// A network card of a domain, as it is now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -135,7 +133,7 @@ impl<H: Hypercalls> Host<H> {
                 .wait_for_backend(domid, "vif", index, Duration::from_secs(20))
                 .and_then(|()| host.plug_vif(domid, index, vif));
             if ready.is_err() {
-                host.detach(domid, "vif", index, Duration::ZERO)?;
+                host.undo_attach(domid, "vif", index)?;
             }
             ready.map(|()| index)
         })

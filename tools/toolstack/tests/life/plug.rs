@@ -14,6 +14,7 @@ use xenstore::{Access as _, Xenstore};
 pub struct Dom0 {
     loops: Arc<Mutex<BTreeMap<PathBuf, PathBuf>>>,
     bridged: Arc<Mutex<BTreeMap<String, String>>>,
+    torn: Arc<Mutex<Vec<String>>>,
 }
 
 impl Dom0 {
@@ -43,12 +44,18 @@ impl Dom0 {
             for domid in none_if_gone(xs.list(&root))? {
                 for number in none_if_gone(xs.list(&format!("{root}/{domid}")))? {
                     let state = format!("{root}/{domid}/{number}/state");
+                    let front = format!("/local/domain/{domid}/device/{kind}/{number}");
                     // InitWait after Initialising, Closed after Closing, in one step: the device may go meanwhile.
                     let answered = xs.transaction(|t| {
                         let Some(now) = t.read_if_there(&state)? else { return Ok(()) };
                         match &now[..] {
                             b"1" => t.write(&state, b"2"),
-                            b"5" => t.write(&state, b"6"),
+                            b"5" => {
+                                if !t.exists(&front)? {
+                                    self.torn.lock().unwrap().push(front.clone());
+                                }
+                                t.write(&state, b"6")
+                            }
                             _ => Ok(()),
                         }
                     });
@@ -70,6 +77,11 @@ impl Dom0 {
         let bridged = self.bridged.lock().unwrap();
         let loops = loops.iter().map(|(device, file)| format!("{} over {}", device.display(), file.display()));
         loops.chain(bridged.iter().map(|(name, bridge)| format!("{name} in {bridge}"))).collect()
+    }
+
+    /// Devices whose guest's half went before their backend had closed: what was connecting to them would not notice in time.
+    pub fn torn(&self) -> Vec<String> {
+        self.torn.lock().unwrap().clone()
     }
 
     pub fn as_seen_by(&self, fate: &Arc<Fate>) -> Seen {
