@@ -50,8 +50,15 @@ impl Dom0 {
                         let Some(now) = t.read_if_there(&state)? else { return Ok(()) };
                         match &now[..] {
                             b"1" => t.write(&state, b"2"),
+                            // The guest connects, and lets go.
+                            b"2" if t.exists(&front)? => {
+                                t.write(&format!("{front}/state"), b"4")?;
+                                t.write(&state, b"4")
+                            }
                             b"5" => {
-                                if !t.exists(&front)? {
+                                if t.exists(&front)? {
+                                    t.write(&format!("{front}/state"), b"6")?;
+                                } else {
                                     self.torn.lock().unwrap().push(front.clone());
                                 }
                                 t.write(&state, b"6")
