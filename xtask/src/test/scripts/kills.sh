@@ -39,7 +39,8 @@ for n in $(seq $ROUNDS); do
 	ok g t 'echo still here'
 done
 echo "$kills commands were killed"
-[ $kills -ge $((ROUNDS * 5)) ] || ok false "that is too few"
+# On a fast machine many are through before.
+[ $kills -ge $((ROUNDS * 3)) ] || ok false "that is too few"
 ok xm shutdown t; ok gone t
 # Who attended to it ends its note when it is buried.
 no_notes() { [ "$(ls -A /run/ferroxen/work)" = attended ]; }
