@@ -51,9 +51,7 @@ pub fn main(paths: &Paths, args: &RunArgs) -> Result<i32> {
         boot.file.push(format!("guests/own.cfg={}", fs::canonicalize(config)?.display()));
         boot.file.extend(named_files(&text).map(|path| format!("{path}={path}")));
     }
-    if boot.hypervisor == Hypervisor::Xen {
-        boot.cmdline = format!("{} {}", boot::XEN_ON_TCG, boot.cmdline);
-    }
+    boot.cmdline = boot::for_guests(&boot.hypervisor, &boot.cmdline);
     boot::main(paths, &boot)
 }
 

@@ -97,11 +97,11 @@ fn run(args: &Args) -> Result<bool> {
             continue;
         }
         let start = Instant::now();
-        let (word, note) = match schema.left.get(&id) {
-            Some(why) if why.starts_with("does not compile") => ("unviable", why.clone()),
-            Some(why) => ("not tried", why.clone()),
-            None if before.contains_key(&mutant.name) => ("caught", before[&mutant.name].clone()),
-            None => match trials.judge(id, Duration::from_secs(args.slowest))? {
+        let (word, note) = match (schema.left.get(&id), before.get(&mutant.name)) {
+            (Some(why), _) if why.starts_with("does not compile") => ("unviable", why.clone()),
+            (Some(why), _) => ("not tried", why.clone()),
+            (None, Some(test)) => ("caught", test.clone()),
+            (None, None) => match trials.judge(id, Duration::from_secs(args.slowest))? {
                 Verdict::Caught(test) => ("caught", test),
                 Verdict::Hung(test) => ("caught", format!("{test} hangs")),
                 Verdict::Survived => ("survived", String::new()),

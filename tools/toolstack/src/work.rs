@@ -3,7 +3,6 @@
 //! A note is a locked file, named by the domain's UUID. Whoever can lock one that is left over finishes the work of a dead
 //! process, or takes it back.
 
-use crate::device::POLITE;
 use crate::{Domain, DomainConfig, Error, Host, Kind, Options, Result, paths, uuid};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
@@ -319,9 +318,7 @@ impl<H: Hypercalls> Host<H> {
         if let Some(info) = found.filter(|info| !info.dying()) {
             let domid = info.domid;
             if self.devices(domid, kind)?.contains(&number) && !self.is_whole(domid, kind, number)? {
-                // The guest may be connecting to it: Linux's blkfront stops at a BUG if a device goes in the middle of that
-                // and comes back.
-                self.detach(domid, kind, number, POLITE)?;
+                self.undo_attach(domid, kind, number)?;
                 told = Some(Recovered::Unplugged(domid, format!("{kind} {number}")));
             }
         }

@@ -524,7 +524,12 @@ fn linux(paths: &Paths, args: &BootArgs, dir: &Scratch) -> Result<Kernel> {
 
 /// Options that Debian's Xen 4.17 needs under QEMU's TCG for guests beside dom0: where it restores XSAVE state only at a vcpu's
 /// first use (its default on AMD), programs of both compute wrongly and die (`lab/README.md`).
-pub const XEN_ON_TCG: &str = "spec-ctrl=eager-fpu";
+const XEN_ON_TCG: &str = "spec-ctrl=eager-fpu";
+
+/// Options for a hypervisor that is to run guests, with those that it needs here.
+pub fn for_guests(hypervisor: &Hypervisor, options_given: &str) -> String {
+    if *hypervisor == Hypervisor::Xen { options(&[XEN_ON_TCG, options_given]) } else { options_given.to_owned() }
+}
 
 fn xen_options(args: &BootArgs, cpus: u32) -> String {
     let console = "com1=115200,8n1 console=com1 loglvl=all guest_loglvl=all";

@@ -1,6 +1,7 @@
 //! `./x check --survivors`: every mutant that cargo-mutants makes of `core/`, tried by the tests of `core/` and `sim/`; those
 //! that no test notices are compared with the list `core/survivors.toml`.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,7 +16,8 @@ use crate::ui;
 /// Its list of mutants is the measure: another version makes others.
 const CARGO_MUTANTS: &str = "27.1.0";
 
-/// Runs the mutants whose name contains `only`, and that the results in the file `again` do not call caught. The exit status is 0 if the list is right.
+/// Runs the mutants whose name contains `only`, but for those that the results in the file `again` call caught. The exit status
+/// is 0 if the list is right.
 pub fn main(paths: &Paths, only: Option<&str>, again: Option<&Path>) -> Result<i32> {
     let cargo_mutants = cargo_mutants(paths)?;
     let dir = paths.target.join("schemata");
@@ -27,9 +29,7 @@ pub fn main(paths: &Paths, only: Option<&str>, again: Option<&Path>) -> Result<i
     cmd.args(["--package", "ferroxen-core", "--root", "core/src/lib.rs", "--tests-of", "ferroxen-sim"]);
     cmd.arg("--survivors").arg(paths.root.join("core/survivors.toml"));
     cmd.args(only.iter().flat_map(|only| ["--only", *only]));
-    again.iter().for_each(|file| {
-        cmd.arg("--again").arg(file);
-    });
+    cmd.args(again.iter().flat_map(|file| [OsStr::new("--again"), file.as_os_str()]));
     let status = cmd.status().context("cannot start schemata")?;
     Ok(status.code().unwrap_or(1))
 }

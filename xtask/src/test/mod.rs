@@ -185,11 +185,7 @@ fn arguments(paths: &Paths, test: &Boot) -> BootArgs {
         cpus: Some(test.cpus),
         memory: test.memory,
         cpu: Some(test.cpu.to_owned()),
-        cmdline: if test.hypervisor == "xen" {
-            format!("{} {}", boot::XEN_ON_TCG, test.cmdline)
-        } else {
-            test.cmdline.to_owned()
-        },
+        cmdline: boot::for_guests(&parsed(test.hypervisor), test.cmdline),
         exec: Some(test.exec.to_owned()).filter(|commands| !commands.is_empty()),
         // systemd under emulation takes its minutes.
         timeout: match (test.timeout, test.rootfs) {

@@ -151,22 +151,21 @@ impl<H: Hypercalls> Host<H> {
     }
 
     /// Waits until a guest that connects to a device has done so: a backend that connects writes its state over the wish to close it,
-    /// and Linux's blkfront, which closed, stops at a BUG when it sees that. A guest without a driver costs a few seconds.
-    pub(crate) fn let_connect(&mut self, at: &DevicePaths, patience: Duration) -> Result<()> {
-        let patience = patience.min(Duration::from_secs(5));
-        if !patience.is_zero() {
-            let over = |now| now >= state::CONNECTED || now == 0;
-            let _in_time =
-                self.wait_for_state(&at.front, patience, over)? && self.wait_for_state(&at.back, patience, over)?;
-        }
+    /// and Linux's blkfront, which closed, stops at a BUG when it sees that. A guest without a driver costs these seconds.
+    pub(crate) fn let_connect(&mut self, at: &DevicePaths) -> Result<()> {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let over = |now| now >= state::CONNECTED || now == 0;
+        let _in_time =
+            self.wait_for_state(&at.front, PATIENCE, over)? && self.wait_for_state(&at.back, PATIENCE, over)?;
         Ok(())
     }
 
-    /// Takes away a device whose backend or hot-plug script failed: politely if the guest was let connect.
+    /// Takes away a device of a running domain that did not become whole: politely, if the guest was let connect.
     pub(crate) fn undo_attach(&mut self, domid: u16, kind: &str, number: u32) -> Result<()> {
-        let back = self.device_paths(domid, kind, number)?.back;
-        let seen = self.device_state(&back)? >= state::INIT_WAIT;
-        self.detach(domid, kind, number, if seen { POLITE } else { Duration::ZERO })
+        let at = self.device_paths(domid, kind, number)?;
+        self.let_connect(&at)?;
+        let ready = self.device_state(&at.back)? >= state::INIT_WAIT;
+        self.detach(domid, kind, number, if ready { POLITE } else { Duration::ZERO })
     }
 
     /// Takes a device away: politely as long as `patience` lasts, then by force. What was plugged behind it is unplugged.
@@ -177,7 +176,6 @@ impl<H: Hypercalls> Host<H> {
         // shut down, leaves its backend online.)
         let has_left = closed(self.device_state(&at.back)?) && self.node(&format!("{}/online", at.back))? == "0";
         if self.xs.exists(&at.back)? && !has_left {
-            self.let_connect(&at, patience)?;
             self.xs.transaction(|t| {
                 t.write(&format!("{}/online", at.back), b"0")?;
                 t.write(&format!("{}/state", at.back), state::CLOSING.to_string().as_bytes())

@@ -158,7 +158,7 @@ impl<H: Hypercalls> Host<H> {
             return self.detach(domid, kind, number, Duration::ZERO);
         }
         let at = self.device_paths(domid, kind, number)?;
-        self.let_connect(&at, POLITE)?;
+        self.let_connect(&at)?;
         let connected = self.device_state(&at.front)? == super::state::CONNECTED;
         if connected {
             self.xs.write(&format!("{}/online", at.back), b"0")?;

@@ -56,10 +56,12 @@ impl Dom0 {
                                 t.write(&state, b"4")
                             }
                             b"5" => {
-                                if t.exists(&front)? {
-                                    t.write(&format!("{front}/state"), b"6")?;
-                                } else {
+                                let connects =
+                                    t.read_if_there(&format!("{front}/state"))?.is_none_or(|now| now == b"1");
+                                if connects {
                                     self.torn.lock().unwrap().push(front.clone());
+                                } else {
+                                    t.write(&format!("{front}/state"), b"6")?;
                                 }
                                 t.write(&state, b"6")
                             }
@@ -86,7 +88,7 @@ impl Dom0 {
         loops.chain(bridged.iter().map(|(name, bridge)| format!("{name} in {bridge}"))).collect()
     }
 
-    /// Devices whose guest's half went before their backend had closed: what was connecting to them would not notice in time.
+    /// Devices that were to close, or whose guest's half went, while a guest could still be connecting to them.
     pub fn torn(&self) -> Vec<String> {
         self.torn.lock().unwrap().clone()
     }

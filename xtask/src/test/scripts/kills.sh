@@ -9,12 +9,13 @@ cp /tmp/h.cfg /tmp/host
 note
 ok xm create -q /guests/ramdisk.cfg name=t vcpus=2 memory=224 maxmem=256 on_crash=preserve "extra=console=hvc0 quiet fx.name=t"
 ok up t
-seed=$SEED; kills=0
-# killed MICROSECONDS COMMAND …: after so long at most.
+seed=$SEED; kills=0; share=100
+# killed MICROSECONDS COMMAND …: after so long at most; how much of it is used follows the machine's speed, so that most kills hit.
 killed() {
-	seed=$(((seed * 1103515245 + 12345) % 2147483648)); local after=$((seed / 7 % $1)); shift
+	seed=$(((seed * 1103515245 + 12345) % 2147483648)); local after=$((seed / 7 % $1 * share / 100)); shift
 	xm "$@" >/dev/null 2>&1 & pid=$!
-	usleep $after; kill -9 $pid 2>/dev/null; wait $pid 2>/dev/null; [ $? = 137 ] && kills=$((kills + 1))
+	usleep $after; kill -9 $pid 2>/dev/null; wait $pid 2>/dev/null
+	if [ $? = 137 ]; then kills=$((kills + 1)) share=$((share < 200 ? share + 10 : share)); else share=$((share > 20 ? share - 20 : share)); fi
 }
 lives() { xm list t 2>/dev/null | awk 'NR == 2 {print $5}' | grep -q '^[rb-]*$' || ok false "t after $*: $(xm list t 2>&1)"; }
 # twice MICROSECONDS COMMAND …: killed, then again.
@@ -39,8 +40,7 @@ for n in $(seq $ROUNDS); do
 	ok g t 'echo still here'
 done
 echo "$kills commands were killed"
-# On a fast machine many are through before.
-[ $kills -ge $((ROUNDS * 3)) ] || ok false "that is too few"
+[ $kills -ge $((ROUNDS * 5)) ] || ok false "that is too few"
 ok xm shutdown t; ok gone t
 # Who attended to it ends its note when it is buried.
 no_notes() { [ "$(ls -A /run/ferroxen/work)" = attended ]; }
