@@ -9,13 +9,16 @@ cp /tmp/h.cfg /tmp/host
 note
 ok xm create -q /guests/ramdisk.cfg name=t vcpus=2 memory=224 maxmem=256 on_crash=preserve "extra=console=hvc0 quiet fx.name=t"
 ok up t
-seed=$SEED; kills=0; share=100
-# killed MICROSECONDS COMMAND …: after so long at most; how much of it is used follows the machine's speed, so that most kills hit.
+seed=$SEED; kills=0
+# killed MICROSECONDS COMMAND …: after so long at most; how much of it is used follows what the command takes on this machine, so
+# that most kills hit.
 killed() {
-	seed=$(((seed * 1103515245 + 12345) % 2147483648)); local after=$((seed / 7 % $1 * share / 100)); shift
+	local most=$1 after share name; shift; name=share_$(echo $1 | tr - _); eval "share=\${$name:-100}"
+	seed=$(((seed * 1103515245 + 12345) % 2147483648)); after=$((seed / 7 % most * share / 100))
 	xm "$@" >/dev/null 2>&1 & pid=$!
 	usleep $after; kill -9 $pid 2>/dev/null; wait $pid 2>/dev/null
-	if [ $? = 137 ]; then kills=$((kills + 1)) share=$((share < 200 ? share + 10 : share)); else share=$((share > 20 ? share - 20 : share)); fi
+	if [ $? = 137 ]; then kills=$((kills + 1)); share=$((share * 5 / 4)); else share=$((share / 2 + 1)); fi
+	eval "$name=$share"
 }
 lives() { xm list t 2>/dev/null | awk 'NR == 2 {print $5}' | grep -q '^[rb-]*$' || ok false "t after $*: $(xm list t 2>&1)"; }
 # twice MICROSECONDS COMMAND …: killed, then again.
