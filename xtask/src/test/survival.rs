@@ -124,7 +124,7 @@ pub const BOOTS: &[Boot] = &[
     },
     Boot {
         name: "commands_of_xm_that_are_killed_leave_nothing",
-        exec: concat!("ROUNDS=6 SEED=5\n", include_str!("scripts/kills.sh")),
+        exec: concat!("ROUNDS=12 SEED=5\n", include_str!("scripts/kills.sh")),
         expect: Expect::Output(&["commands were killed", "nothing is left of the guests", "all well"]),
         timeout: 3600,
         ..TOOLS
