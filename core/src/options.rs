@@ -479,6 +479,11 @@ mod tests {
         for bad in ["", "A", "ab", "axx"] {
             assert_eq!(Conswitch::parse(bad), None, "{bad}");
         }
+        let (options, complaints) = parse("gnttab_max_frames=4096 gnttab_max_maptrack_frames=16384");
+        assert_eq!((options.gnttab_max_frames, options.gnttab_max_maptrack_frames), (4096, 16384));
+        assert!(complaints.is_empty(), "{complaints:?}");
+        let (_, complaints) = parse("gnttab_max_frames=4097 gnttab_max_maptrack_frames=16385");
+        assert_eq!(complaints.len(), 2, "{complaints:?}");
     }
 
     #[test]

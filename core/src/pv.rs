@@ -185,6 +185,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_flags_of_a_vcpu_have_a_bit_each() {
+        let masks = [FAILSAFE_MASKS_EVENTS, SYSCALL_MASKS_EVENTS, SYSCALL32_MASKS_EVENTS, SYSENTER_MASKS_EVENTS];
+        let others = [IN_KERNEL, TASK_SWITCHED, FPU_LOADED, NMI_MASKED];
+        let all = masks.iter().chain(&others).fold(0, |all, flag| {
+            assert!(flag.count_ones() == 1 && all & flag == 0, "{flag:#x} beside {all:#x}");
+            all | flag
+        });
+        assert_eq!(all.count_ones(), 8);
+    }
+
+    #[test]
     fn nothing_is_parked_when_no_level_and_no_error_is() {
         for parked in 0..16u64 {
             let at = |n: u64| if parked >> n & 1 != 0 { 5 } else { 0 };

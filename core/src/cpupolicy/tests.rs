@@ -163,15 +163,15 @@ fn osxsave_follows_the_guests_cr4_unless_its_kernel_asks_what_it_could_set() {
 }
 
 #[test]
-fn only_dom0s_kernel_sees_mtrr_and_where_cpuid_faults_monitor() {
+fn only_dom0s_kernel_sees_mtrr_and_eist_and_where_cpuid_faults_monitor() {
     let seen = |kind, view: &VcpuView| {
         let [_, _, c, d] = policy(kind).cpuid(1, 0, view, &XEN);
-        (c >> 3 & 1, d >> 12 & 1, policy(kind).cpuid(5, 0, view, &XEN) != [0; 4])
+        (c >> 3 & 1, c >> 7 & 1, d >> 12 & 1, policy(kind).cpuid(5, 0, view, &XEN) != [0; 4])
     };
-    assert_eq!(seen(Kind::Dom0, &KERNEL), (0, 1, false));
-    assert_eq!(seen(Kind::Dom0, &VcpuView { forced: false, ..KERNEL }), (1, 1, true));
-    assert_eq!(seen(Kind::Dom0, &USER), (0, 0, false));
-    assert_eq!(seen(Kind::DomU, &KERNEL), (0, 0, false));
+    assert_eq!(seen(Kind::Dom0, &KERNEL), (0, 1, 1, false));
+    assert_eq!(seen(Kind::Dom0, &VcpuView { forced: false, ..KERNEL }), (1, 1, 1, true));
+    assert_eq!(seen(Kind::Dom0, &USER), (0, 0, 0, false));
+    assert_eq!(seen(Kind::DomU, &KERNEL), (0, 0, 0, false));
 }
 
 #[test]
@@ -255,6 +255,14 @@ fn cr4_keeps_what_the_guest_may_choose_and_shows_what_the_machine_has() {
     wanted.clear(XSAVE);
     without.restrict(wanted);
     assert_eq!(pv_cr4(&without, machine, 1 << 18), 0x660);
+    let choice = [(TSC, 2), (DE, 3), (FSGSBASE, 16), (XSAVE, 18)];
+    let all = choice.iter().fold(0x660, |all, (_, bit)| all | 1u64 << bit);
+    for (feature, bit) in choice {
+        let mut without = policy.clone();
+        without.features.clear(feature);
+        assert_eq!(pv_cr4(&policy, machine, 1 << bit), 0x660 | 1 << bit);
+        assert_eq!(pv_cr4(&without, machine, u64::MAX), all & !(1 << bit));
+    }
     assert_eq!(pv_cr0(0x8005_0033, true), 0x8005_003b);
     assert_eq!(pv_cr0(0x8005_003b, false), 0x8005_0033);
 }

@@ -52,7 +52,8 @@ pub(super) fn of<P: Platform>(hv: &Hypervisor<P>, dom: &Domain<P>) -> XenDomctlG
     if dom.toolstack.xenstore.load(Ordering::Relaxed) {
         flags |= XEN_DOMINF_xs_domain;
     }
-    let bits = 64u32.saturating_sub((hv.frames.end().0 << 12).leading_zeros());
+    let last_frame = hv.frames.end().0.saturating_sub(1);
+    let bits = 64u32.saturating_sub((last_frame << 12).leading_zeros());
     XenDomctlGetdomaininfo {
         domain: dom.id.0,
         flags,

@@ -819,3 +819,13 @@ fn each_instruction_that_kernels_execute_all_day_is_quick() {
         assert_eq!(quick(&view, other), None, "{other:02x?}");
     }
 }
+
+#[test]
+fn a_view_is_what_the_vcpu_has() {
+    let pv = PvState { flags: crate::pv::IN_KERNEL, iopl: 2, iobmp_limit: 77, cr4: 1 << 2, ..PvState::default() };
+    let View { kernel, iopl, architectural_iopl, iobmp_limit, tsd, .. } = View::new(&pv, Mode::Bits64, true);
+    assert_eq!((kernel, iopl, architectural_iopl, iobmp_limit, tsd), (true, 2, true, 77, true));
+    let pv = PvState { cr4: !(1 << 2), ..PvState::default() };
+    let view = View::new(&pv, Mode::Bits64, false);
+    assert_eq!((view.kernel, view.iopl, view.architectural_iopl, view.tsd), (false, 0, false, false));
+}

@@ -1,8 +1,10 @@
 //! The one table: hypercall numbers, their handlers, their arguments.
 
 use super::{HypercallResult, Stop, batch, sched_op, vcpu_op};
+use crate::access;
 use crate::addr::{Maddr, Vaddr};
 use crate::ctx::{Ctx, Effect};
+use crate::domain::{DomId, Domain, Hypervisor};
 use crate::evtchn;
 use crate::grant;
 use crate::hypfs;
@@ -23,8 +25,8 @@ pub trait Devices<P: Platform> {
     fn sysctl(&mut self, ctx: &mut Ctx<'_, P>, arg: Vaddr) -> HypercallResult;
     /// `HYPERVISOR_domctl`.
     fn domctl(&mut self, ctx: &mut Ctx<'_, P>, arg: Vaddr) -> HypercallResult;
-    /// Performs what an event-channel operation wants of the interrupt layer.
-    fn pirq(&mut self, ctx: &mut Ctx<'_, P>, effect: evtchn::PirqEffect) -> Result<(), Errno>;
+    /// Performs what an event-channel operation on `dom` wants of the interrupt layer.
+    fn pirq(&mut self, hv: &Hypervisor<P>, dom: &Domain<P>, effect: evtchn::PirqEffect) -> Result<(), Errno>;
 }
 
 /// Makes hypercall `number` with these arguments.
@@ -158,14 +160,14 @@ fn event_channel_op<P: Platform>(
     }
     let outcome = evtchn::event_channel_op(ctx, cmd, arg)?;
     notify(ctx, outcome.notify);
-    if let Some(effect) = outcome.pirq
-        && outcome.pirq_of.is_none_or(|domid| domid == ctx.dom.id)
-        && let Err(error) = devices.pirq(ctx, effect)
-    {
-        if let evtchn::PirqEffect::Bind { port, .. } = effect {
-            let _ = evtchn::close(ctx.hv, ctx.dom, port);
+    if let Some(effect) = outcome.pirq {
+        let dom = access::target(ctx, outcome.pirq_of.unwrap_or(DomId::SELF))?;
+        if let Err(error) = devices.pirq(ctx.hv, &dom, effect) {
+            if let evtchn::PirqEffect::Bind { port, .. } = effect {
+                let _ = evtchn::close(ctx.hv, &dom, port);
+            }
+            return Err(error.into());
         }
-        return Err(error.into());
     }
     if outcome.again { Err(Stop::Again([cmd.into(), arg.0, 0, 0, 0, 0])) } else { Ok(0) }
 }

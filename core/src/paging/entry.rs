@@ -27,8 +27,6 @@ pub const PAT_OR_PSE: u64 = 1 << 7;
 pub const GLOBAL: u64 = 1 << 8;
 /// Software bit: the guest's kernel page, which it wrote without USER.
 pub const GUEST_KERNEL: u64 = 1 << 52;
-/// Not executable.
-pub const NO_EXECUTE: u64 = 1 << 63;
 
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const CACHE: u64 = PWT | PCD | PAT_OR_PSE;
@@ -157,7 +155,7 @@ mod tests {
         for bit in [PWT, PCD, PAT_OR_PSE, GLOBAL] {
             assert!(!Pte(PRESENT | bit).allowed_upper());
         }
-        assert!(Pte(PRESENT | WRITABLE | USER | ACCESSED | DIRTY | NO_EXECUTE | 0xe00 | 0x7ff << 52).allowed_upper());
+        assert!(Pte(PRESENT | WRITABLE | USER | ACCESSED | DIRTY | 1 << 63 | 0xe00 | 0x7ff << 52).allowed_upper());
     }
 
     #[test]

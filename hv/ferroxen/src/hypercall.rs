@@ -7,6 +7,7 @@ use crate::platform::Machine;
 use crate::traps::with_ctx;
 use ferroxen_core::addr::Vaddr;
 use ferroxen_core::ctx::Ctx;
+use ferroxen_core::domain::{Domain, Hypervisor};
 use ferroxen_core::evtchn::PirqEffect;
 use ferroxen_core::hypercall::{Devices, HypercallResult, Stop, dispatch};
 use ferroxen_core::{domctl, physdev, platform_op, sysctl};
@@ -57,7 +58,7 @@ impl Devices<Machine> for Hardware {
     fn domctl(&mut self, ctx: &mut Ctx<'_, Machine>, arg: Vaddr) -> HypercallResult {
         domctl::domctl(ctx, self, arg)
     }
-    fn pirq(&mut self, ctx: &mut Ctx<'_, Machine>, effect: PirqEffect) -> Result<(), Errno> {
-        physdev::pirq(ctx.hv, ctx.dom, self, effect)
+    fn pirq(&mut self, hv: &Hypervisor<Machine>, dom: &Domain<Machine>, effect: PirqEffect) -> Result<(), Errno> {
+        physdev::pirq(hv, dom, self, effect)
     }
 }

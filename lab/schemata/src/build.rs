@@ -3,53 +3,40 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::cargo::{Cargo, Program, errors};
 use crate::list::Mutant;
 use crate::render::{self, Form, Id, Marks};
-use crate::sites::{self, Sites};
+use crate::sites::{self, Left, Sites};
 
-/// A mutant may well overflow.
-const LINTS: &str = "-Awarnings -Aarithmetic_overflow -Aunconditional_panic";
 /// What is added to the package's `lib.rs`.
 const RUNTIME: &str = include_str!("../runtime.rs");
 
-/// A test program, and the folder in which it runs.
-#[derive(Debug, Clone)]
-pub struct Program {
-    /// The executable file.
-    pub file: PathBuf,
-    /// Its package's folder.
-    pub folder: PathBuf,
-}
-
 /// The sources with mutants in them.
 pub struct Schema<'a> {
-    tree: &'a Path,
-    target: &'a Path,
+    cargo: Cargo<'a>,
     /// Each changed file: its text, and what is in it.
     files: BTreeMap<String, (String, Sites)>,
     marks: BTreeMap<String, Marks>,
     /// Mutants that are not in it, and why.
-    pub left: BTreeMap<Id, String>,
+    pub left: BTreeMap<Id, Left>,
 }
 
 impl<'a> Schema<'a> {
-    /// Finds the places of `mutants` (their numbers are their positions).
-    pub fn new(tree: &'a Path, target: &'a Path, mutants: &[Mutant]) -> Result<Self> {
+    /// Finds the places of `mutants`.
+    pub fn new(cargo: Cargo<'a>, mutants: &[(Id, &Mutant)]) -> Result<Self> {
         let mut by_file: BTreeMap<&str, Vec<(Id, &Mutant)>> = BTreeMap::new();
-        for (id, mutant) in (0..).zip(mutants) {
+        for &(id, mutant) in mutants {
             by_file.entry(&mutant.file).or_default().push((id, mutant));
         }
-        let mut schema = Self { tree, target, files: BTreeMap::new(), marks: BTreeMap::new(), left: BTreeMap::new() };
+        let mut schema = Self { cargo, files: BTreeMap::new(), marks: BTreeMap::new(), left: BTreeMap::new() };
         for (file, mutants) in by_file {
-            let text = fs::read_to_string(tree.join(file)).with_context(|| format!("cannot read {file}"))?;
+            let text = fs::read_to_string(cargo.tree.join(file)).with_context(|| format!("cannot read {file}"))?;
             let sites = sites::find(&text, &mutants).with_context(|| file.to_owned())?;
-            schema.left.extend(sites.left.iter().map(|(id, why)| (*id, (*why).to_owned())));
+            schema.left.extend(sites.left.iter().cloned());
             schema.files.insert(file.to_owned(), (text, sites));
         }
         Ok(schema)
@@ -59,32 +46,25 @@ impl<'a> Schema<'a> {
     pub fn build(&mut self, root: &str, packages: &[String]) -> Result<Vec<Program>> {
         loop {
             self.write(root)?;
-            let (ok, messages) = self.cargo(&["check", "--tests"], packages)?;
+            let (ok, messages) = self.cargo.run(&["check", "--tests"], packages)?;
             if ok {
                 break;
             }
             self.blame(&messages)?;
         }
-        let (ok, messages) = self.cargo(&["test", "--no-run"], packages)?;
-        if !ok {
-            bail!("the tests do not link: {}", errors(&messages).map(|(text, _)| text).collect::<Vec<_>>().join("; "));
+        match self.cargo.tests(packages)? {
+            Ok(programs) => Ok(programs),
+            Err(why) => bail!("the tests do not link: {why}"),
         }
-        let tests = messages.iter().filter(|message| message["profile"]["test"] == true);
-        let program = |message: &Value| {
-            let file = PathBuf::from(message["executable"].as_str()?);
-            let folder = Path::new(message["manifest_path"].as_str()?).parent()?.to_owned();
-            Some(Program { file, folder })
-        };
-        Ok(tests.filter_map(program).collect())
     }
 
     /// Puts the old sources back.
     pub fn restore(&self, root: &str) -> Result<()> {
         for (file, (text, _)) in &self.files {
-            fs::write(self.tree.join(file), text).with_context(|| format!("cannot write {file}"))?;
+            fs::write(self.cargo.tree.join(file), text).with_context(|| format!("cannot write {file}"))?;
         }
         if !self.files.contains_key(root) {
-            let path = self.tree.join(root);
+            let path = self.cargo.tree.join(root);
             let text = fs::read_to_string(&path)?;
             fs::write(path, text.strip_suffix(RUNTIME).unwrap_or(&text))?;
         }
@@ -98,10 +78,10 @@ impl<'a> Schema<'a> {
                 out.push_str(RUNTIME);
             }
             self.marks.insert(file.clone(), marks);
-            fs::write(self.tree.join(file), out).with_context(|| format!("cannot write {file}"))?;
+            fs::write(self.cargo.tree.join(file), out).with_context(|| format!("cannot write {file}"))?;
         }
         if !self.files.contains_key(root) {
-            let path = self.tree.join(root);
+            let path = self.cargo.tree.join(root);
             let text = fs::read_to_string(&path).with_context(|| format!("cannot read {root}"))?;
             if !text.ends_with(RUNTIME) {
                 fs::write(path, text + RUNTIME)?;
@@ -110,26 +90,9 @@ impl<'a> Schema<'a> {
         Ok(())
     }
 
-    fn cargo(&self, what: &[&str], packages: &[String]) -> Result<(bool, Vec<Value>)> {
-        let mut cmd = Command::new("cargo");
-        cmd.current_dir(self.tree).env("CARGO_TARGET_DIR", self.target);
-        // Run thousands of times and never debugged; proofs and lints are for the old text.
-        cmd.envs([("CARGO_PROFILE_DEV_DEBUG", "0"), ("CARGO_PROFILE_DEV_OPT_LEVEL", "1"), ("CARGO_INCREMENTAL", "1")]);
-        cmd.envs([("CARGO_PROFILE_TEST_DEBUG", "0"), ("CARGO_PROFILE_TEST_OPT_LEVEL", "1"), ("RUSTFLAGS", LINTS)]);
-        cmd.args(what).args(["--quiet", "--message-format", "json"]);
-        cmd.args(packages.iter().flat_map(|package| ["--package", package]));
-        let out = cmd.output().context("cannot start cargo")?;
-        let text = String::from_utf8_lossy(&out.stdout);
-        let messages: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        if !out.status.success() && errors(&messages).next().is_none() {
-            bail!("cargo {}: {}", what.join(" "), String::from_utf8_lossy(&out.stderr).trim());
-        }
-        Ok((out.status.success(), messages))
-    }
-
     /// Takes out what the compiler's errors are about.
     fn blame(&mut self, messages: &[Value]) -> Result<()> {
-        let mut gone: BTreeMap<Id, String> = BTreeMap::new();
+        let mut gone: BTreeMap<Id, Left> = BTreeMap::new();
         let mut constant = BTreeSet::new();
         let mut unknown = Vec::new();
         for (text, message) in errors(messages) {
@@ -137,14 +100,14 @@ impl<'a> Schema<'a> {
             let named = (message["code"]["code"] == "E0015").then(|| named(&text)).flatten();
             match (found.is_empty(), named) {
                 (_, Some(name)) if self.is_unconst(&name) => _ = constant.insert(name),
-                (false, _) => gone.extend(found.into_iter().map(|id| (id, format!("does not compile: {text}")))),
+                (false, _) => gone.extend(found.into_iter().map(|id| (id, Left::Unviable(text.clone())))),
                 (true, _) => unknown.push(message["rendered"].as_str().unwrap_or(&text).to_owned()),
             }
         }
         for (_, sites) in self.files.values_mut() {
             for name in &constant {
                 for id in sites.in_const_fn.remove(name).unwrap_or_default() {
-                    gone.insert(id, "in a const fn".to_owned());
+                    gone.insert(id, Left::Alone);
                 }
             }
             sites.edits.retain(|edit| !matches!(&edit.form, Form::NoConst(name) if constant.contains(name)));
@@ -172,7 +135,7 @@ impl<'a> Schema<'a> {
             let Some(marks) = self.marks.get(&file) else { continue };
             let mut ids = render::culprits(marks, &at);
             if ids.is_empty() {
-                let Ok(text) = fs::read_to_string(self.tree.join(&file)) else { continue };
+                let Ok(text) = fs::read_to_string(self.cargo.tree.join(&file)) else { continue };
                 let range = if message["code"]["code"] == "E0004" { braces(&text, at.end) } else { lines(&text, &at) };
                 let near = marks.iter().filter(|(mark, _)| range.contains(&mark.start));
                 ids = near.flat_map(|(_, ids)| ids.iter().copied()).collect();
@@ -181,13 +144,6 @@ impl<'a> Schema<'a> {
         }
         found
     }
-}
-
-/// Errors with their texts.
-fn errors(messages: &[Value]) -> impl Iterator<Item = (String, &Value)> {
-    let of_compiler = messages.iter().map(|message| &message["message"]).filter(|message| message["level"] == "error");
-    let with_place = of_compiler.filter(|message| message["spans"].as_array().is_some_and(|spans| !spans.is_empty()));
-    with_place.map(|message| (message["message"].as_str().unwrap_or_default().to_owned(), message))
 }
 
 fn place(span: &Value) -> Option<(String, Range<usize>)> {

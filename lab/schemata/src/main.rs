@@ -1,10 +1,11 @@
 //! Tries every mutant that cargo-mutants makes of a package in minutes instead of days: all of them are compiled at once, each
 //! behind a switch ("mutant schemata"), every test is asked once which of them it reaches, and then each lives for the tests
-//! that reach it, the quick ones first, until one fails.
-//!
-//! What no switch can make (constants, functions that return an `impl Trait`) and what does not compile is told, not tried.
+//! that reach it, the quick ones first, until one fails. What no switch can make (constants, functions that return an
+//! `impl Trait`) is built on its own afterwards and tried by all tests.
 
+mod alone;
 mod build;
+mod cargo;
 mod list;
 mod render;
 mod sites;
@@ -22,7 +23,11 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use serde_json::json;
 
+use self::alone::Alone;
 use self::build::Schema;
+use self::cargo::Cargo;
+use self::list::Mutant;
+use self::sites::Left;
 use self::trial::{Trials, Verdict};
 
 /// What it is told; `./x check --survivors` fills it in.
@@ -76,51 +81,89 @@ fn run(args: &Args) -> Result<bool> {
         fs::read_to_string(&args.survivors).with_context(|| format!("cannot read {}", args.survivors.display()))?;
     let known = survivors::read(&text)?;
     let mutants = list::list(&args.cargo_mutants, &args.tree, &args.package)?;
-    fs::create_dir_all(&args.work)?;
+    let before = args.again.as_ref().map(|file| caught(file)).transpose()?.unwrap_or_default();
+    let asked = |mutant: &Mutant| args.only.as_ref().is_none_or(|only| mutant.name.contains(only));
+    let (mut results, mut todo) = (Results::new(&args.work)?, Vec::new());
+    for (id, mutant) in (0..).zip(&mutants).filter(|(_, mutant)| asked(mutant)) {
+        match before.get(&mutant.name) {
+            Some(test) => results.add(mutant, Verdict::Caught(test.clone()), Duration::ZERO)?,
+            None => todo.push((id, mutant)),
+        }
+    }
+
     let target = args.work.join("target");
-    let mut schema = Schema::new(&args.tree, &target, &mutants)?;
+    let cargo = Cargo { tree: &args.tree, target: &target };
+    let mut schema = Schema::new(cargo, &todo)?;
     let packages: Vec<String> = [&args.package].into_iter().chain(&args.tests_of).cloned().collect();
     let built = schema.build(&args.root, &packages);
     schema.restore(&args.root)?;
     let programs = built?;
-    eprintln!("{} mutants, {} in {} test programs", mutants.len(), mutants.len() - schema.left.len(), programs.len());
-
+    eprintln!(
+        "{} mutants, {} with a switch in {} test programs",
+        todo.len(),
+        todo.len() - schema.left.len(),
+        programs.len()
+    );
     let trials = Trials::new(&programs, &args.work)?;
     let (tests, time) = trials.size();
     eprintln!("{tests} tests take {} s", time.as_secs());
-    let before = args.again.as_ref().map(|file| caught(file)).transpose()?.unwrap_or_default();
-    let mut results = File::create(args.work.join("results.jsonl"))?;
-    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
-    let mut survived: Vec<String> = Vec::new();
-    for (id, mutant) in (0..).zip(&mutants) {
-        if args.only.as_ref().is_some_and(|only| !mutant.name.contains(only)) {
-            continue;
-        }
+
+    let limit = Duration::from_secs(args.slowest);
+    let mut alone = Vec::new();
+    for (id, mutant) in todo {
         let start = Instant::now();
-        let (word, note) = match (schema.left.get(&id), before.get(&mutant.name)) {
-            (Some(why), _) if why.starts_with("does not compile") => ("unviable", why.clone()),
-            (Some(why), _) => ("not tried", why.clone()),
-            (None, Some(test)) => ("caught", test.clone()),
-            (None, None) => match trials.judge(id, Duration::from_secs(args.slowest))? {
-                Verdict::Caught(test) => ("caught", test),
-                Verdict::Hung(test) => ("caught", format!("{test} hangs")),
-                Verdict::Survived => ("survived", String::new()),
-                Verdict::NotReached => ("survived", "no test comes by".to_owned()),
-            },
+        let verdict = match schema.left.get(&id) {
+            Some(Left::Alone) => {
+                alone.push(mutant);
+                continue;
+            }
+            Some(Left::Unviable(why)) => Verdict::Unviable(why.clone()),
+            None => trials.judge(id, limit)?,
         };
-        *counts.entry(word).or_default() += 1;
-        let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let line = json!({"mutant": mutant.name, "verdict": word, "note": note, "milliseconds": millis});
-        writeln!(results, "{line}").context("cannot write the results")?;
-        if word == "survived" {
-            println!("{} {}", mutant.name, note);
-            survived.push(mutant.title());
+        results.add(mutant, verdict, start.elapsed())?;
+    }
+    if !alone.is_empty() {
+        eprintln!("{} mutants without a switch: a build for each", alone.len());
+        let old = Alone::new(cargo, &packages)?;
+        for mutant in alone {
+            let start = Instant::now();
+            let verdict = old.judge(mutant, &trials, limit)?;
+            results.add(mutant, verdict, start.elapsed())?;
         }
     }
-    println!("{}", counts.iter().map(|(word, count)| format!("{count} {word}")).collect::<Vec<_>>().join(", "));
-    let difference = survivors::compare(&known, &survived, args.only.is_none());
+
+    println!("{}", results.counts.iter().map(|(word, count)| format!("{count} {word}")).collect::<Vec<_>>().join(", "));
+    let difference = survivors::compare(&known, &results.survived, args.only.is_none());
     difference.iter().for_each(|line| println!("{line}"));
     Ok(difference.is_empty())
+}
+
+/// What became of the mutants: a line for each in `results.jsonl`, survivors on the screen.
+struct Results {
+    file: File,
+    counts: BTreeMap<&'static str, u32>,
+    survived: Vec<String>,
+}
+
+impl Results {
+    fn new(work: &Path) -> Result<Self> {
+        fs::create_dir_all(work).with_context(|| format!("cannot make {}", work.display()))?;
+        let file = File::create(work.join("results.jsonl")).context("cannot write the results")?;
+        Ok(Self { file, counts: BTreeMap::new(), survived: Vec::new() })
+    }
+
+    fn add(&mut self, mutant: &Mutant, verdict: Verdict, time: Duration) -> Result<()> {
+        let (word, note) = verdict.told();
+        *self.counts.entry(word).or_default() += 1;
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let line = json!({"mutant": mutant.name, "verdict": word, "note": note, "milliseconds": millis});
+        writeln!(self.file, "{line}").context("cannot write the results")?;
+        if word == "survived" {
+            println!("{} {note}", mutant.name);
+            self.survived.push(mutant.title());
+        }
+        Ok(())
+    }
 }
 
 /// The mutants that an earlier run caught, and the test that caught each.

@@ -11,13 +11,22 @@ use syn::visit::{self, Visit};
 use crate::list::{Genre, Mutant, Place};
 use crate::render::{Edit, Form, Id};
 
+/// Why a mutant has no switch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// It does not compile; what the compiler says.
+    Unviable(String),
+    /// It needs a text, and so a build, of its own.
+    Alone,
+}
+
 /// What became of a file's mutants.
 #[derive(Debug, Default)]
 pub struct Sites {
     /// The places.
     pub edits: Vec<Edit>,
-    /// Those that no switch can make, and why.
-    pub left: Vec<(Id, &'static str)>,
+    /// Those that no switch can make.
+    pub left: Vec<(Id, Left)>,
     /// Mutants inside a function that is `const` in the old text.
     pub in_const_fn: BTreeMap<String, Vec<Id>>,
 }
@@ -28,9 +37,8 @@ pub struct Sites {
 /// The text is no Rust.
 pub fn find(text: &str, mutants: &[(Id, &Mutant)]) -> Result<Sites> {
     let file = syn::parse_file(text).context("cannot parse it")?;
-    let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
     let mut finder = Finder {
-        source: Source { text, lines },
+        source: Source::new(text),
         wanted: BTreeMap::new(),
         sites: Sites::default(),
         constant: 0,
@@ -40,9 +48,16 @@ pub fn find(text: &str, mutants: &[(Id, &Mutant)]) -> Result<Sites> {
         finder.wanted.entry((mutant.span.start, mutant.genre as u8)).or_default().push((id, mutant));
     }
     finder.visit_file(&file);
-    let left = finder.wanted.values().flatten().map(|(id, _)| (*id, "not found in the syntax tree"));
+    // What the syntax tree does not have.
+    let left = finder.wanted.values().flatten().map(|(id, _)| (*id, Left::Alone));
     finder.sites.left.extend(left);
     Ok(finder.sites)
+}
+
+/// `text` with one mutant in it.
+pub fn changed(text: &str, mutant: &Mutant) -> String {
+    let part = Source::new(text).mutants(mutant);
+    format!("{}{}{}", &text[..part.start], mutant.replacement, &text[part.end..])
 }
 
 /// A text with its lines.
@@ -51,7 +66,11 @@ struct Source<'t> {
     lines: Vec<usize>,
 }
 
-impl Source<'_> {
+impl<'t> Source<'t> {
+    fn new(text: &'t str) -> Self {
+        Self { text, lines: std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect() }
+    }
+
     /// The byte of a place; columns count from zero.
     fn byte(&self, line: usize, column: usize) -> usize {
         let start = self.lines[line - 1];
@@ -90,7 +109,7 @@ impl<'m> Finder<'_, 'm> {
         let place = Place { line: start.line, column: start.column + 1 };
         let found = self.wanted.remove(&(place, genre as u8)).unwrap_or_default();
         if self.constant > 0 {
-            self.leave(&found, "constant");
+            self.leave(&found, &Left::Alone);
             return Vec::new();
         }
         if let Some(function) = &self.function {
@@ -99,8 +118,8 @@ impl<'m> Finder<'_, 'm> {
         found
     }
 
-    fn leave(&mut self, mutants: &[(Id, &Mutant)], why: &'static str) {
-        self.sites.left.extend(mutants.iter().map(|(id, _)| (*id, why)));
+    fn leave(&mut self, mutants: &[(Id, &Mutant)], why: &Left) {
+        self.sites.left.extend(mutants.iter().map(|(id, _)| (*id, why.clone())));
     }
 
     /// `range` of the text, with each mutant's replacement in it.
@@ -138,7 +157,8 @@ impl<'m> Finder<'_, 'm> {
             let opaque =
                 matches!(&signature.output, syn::ReturnType::Type(_, of) if matches!(**of, syn::Type::ImplTrait(_)));
             if opaque {
-                self.leave(&values, "the function's type is that of its old value");
+                // The function's type is that of its old value.
+                self.leave(&values, &Left::Alone);
             } else if !values.is_empty() {
                 let at = self.source.at(start);
                 let values = values.iter().map(|(id, mutant)| (*id, mutant.replacement.clone())).collect();
@@ -232,7 +252,7 @@ impl<'ast> Visit<'ast> for Finder<'_, '_> {
     fn visit_expr_binary(&mut self, item: &'ast syn::ExprBinary) {
         let found = self.take(item.op.span().start(), Genre::BinaryOperator);
         if has_let(&item.left) || has_let(&item.right) {
-            self.leave(&found, "does not compile: `let` stands beside no `||`");
+            self.leave(&found, &Left::Unviable("`let` stands beside no `||`".to_owned()));
         } else {
             let range = self.source.range(item.span());
             self.choice(range, &found);
@@ -307,4 +327,30 @@ pub fn without(edit: &Edit, gone: &BTreeSet<Id>) -> Option<Edit> {
     let edit = Edit { range: edit.range.clone(), form };
     let is_left = of(&edit).iter().any(|id| !gone.contains(id));
     (is_left || matches!(edit.form, Form::NoConst(_))).then_some(edit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::list::Span;
+
+    const TEXT: &str = "const A: u8 = 1 << 2;\nfn f() -> u8 {\n    A | 1\n}\n";
+
+    /// The mutant that puts `replacement` at a place of `TEXT`.
+    fn mutant(replacement: &str, line: usize, columns: Range<usize>) -> Mutant {
+        let place = |column| Place { line, column };
+        let span = Span { start: place(columns.start), end: place(columns.end) };
+        let (name, file) = (String::new(), String::new());
+        Mutant { name, file, genre: Genre::BinaryOperator, span, replacement: replacement.to_owned() }
+    }
+
+    #[test]
+    fn a_constants_mutant_has_no_switch_but_a_text() {
+        let (constant, other, lost) = (mutant(">>", 1, 17..19), mutant("^", 3, 7..8), mutant("+", 4, 1..2));
+        let sites = find(TEXT, &[(1, &constant), (2, &other), (3, &lost)]).unwrap();
+        assert_eq!(sites.left, [(1, Left::Alone), (3, Left::Alone)]);
+        assert_eq!(sites.edits.iter().flat_map(of).collect::<Vec<_>>(), [2]);
+        assert_eq!(changed(TEXT, &constant), TEXT.replace("<<", ">>"));
+        assert_eq!(changed(TEXT, &other), TEXT.replace('|', "^"));
+    }
 }

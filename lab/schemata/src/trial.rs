@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::build::Program;
+use crate::cargo::Program;
 use crate::render::Id;
 
 /// Tests that are run in one process take no longer than this together.
@@ -46,6 +46,24 @@ pub enum Verdict {
     Survived,
     /// No test comes by.
     NotReached,
+    /// It does not compile; what the compiler says.
+    Unviable(String),
+    /// The tests' programs are the same with it: it changes nothing, or only what no test has compiled in.
+    Equal,
+}
+
+impl Verdict {
+    /// The word for it, and what there is to say.
+    pub fn told(self) -> (&'static str, String) {
+        match self {
+            Self::Caught(test) => ("caught", test),
+            Self::Hung(test) => ("caught", format!("{test} hangs")),
+            Self::Survived => ("survived", String::new()),
+            Self::NotReached => ("survived", "no test comes by".to_owned()),
+            Self::Unviable(why) => ("unviable", why),
+            Self::Equal => ("survived", "the tests' programs are the same".to_owned()),
+        }
+    }
 }
 
 impl<'a> Trials<'a> {
@@ -53,8 +71,8 @@ impl<'a> Trials<'a> {
     pub fn new(programs: &'a [Program], work: &'a Path) -> Result<Self> {
         let mut trials = Trials { programs, work, tests: Vec::new(), reached: BTreeMap::new() };
         let log = work.join("reached");
-        for (program, Program { file, .. }) in programs.iter().enumerate() {
-            let out = Command::new(file).args(["--list", "--format", "terse"]).output()?;
+        for (at, program) in programs.iter().enumerate() {
+            let out = Command::new(&program.file).args(["--list", "--format", "terse"]).output()?;
             for line in String::from_utf8_lossy(&out.stdout).lines() {
                 let Some(name) = line.strip_suffix(": test") else { continue };
                 let _ = fs::remove_file(&log);
@@ -65,7 +83,7 @@ impl<'a> Trials<'a> {
                     bail!("{name} fails without a mutant: see {}", trials.output().display());
                 }
                 let test = trials.tests.len();
-                trials.tests.push(Test { program, name: name.to_owned(), time: start.elapsed() });
+                trials.tests.push(Test { program: at, name: name.to_owned(), time: start.elapsed() });
                 for id in fs::read(&log).unwrap_or_default().chunks_exact(4) {
                     let id = Id::from_le_bytes([id[0], id[1], id[2], id[3]]);
                     trials.reached.entry(id).or_default().push(test);
@@ -88,10 +106,32 @@ impl<'a> Trials<'a> {
     pub fn judge(&self, id: Id, limit: Duration) -> Result<Verdict> {
         let Some(tests) = self.reached.get(&id) else { return Ok(Verdict::NotReached) };
         let env = [("SCHEMATA_LIVE", id.to_string())];
+        self.first(tests, |program| Some(&self.programs[program]), &env, limit)
+    }
+
+    /// Runs all tests of `programs`, which were built with a mutant in them. Tests that take longer than `limit` on their own are
+    /// not run.
+    pub fn judge_built(&self, programs: &[Program], limit: Duration) -> Result<Verdict> {
+        let built = |program: usize| programs.iter().find(|built| built.name() == self.programs[program].name());
+        let tests = self.tests.iter().enumerate().filter(|(_, test)| built(test.program).is_some());
+        let mut tests: Vec<usize> = tests.map(|(test, _)| test).collect();
+        tests.sort_by_key(|test| self.tests[*test].time);
+        self.first(&tests, built, &[], limit)
+    }
+
+    /// The first of `tests` that notices.
+    fn first<'p>(
+        &self,
+        tests: &[usize],
+        program_of: impl Fn(usize) -> Option<&'p Program>,
+        env: &[(&str, String)],
+        limit: Duration,
+    ) -> Result<Verdict> {
         for (program, group) in groups(&self.tests, tests, limit) {
             let names: Vec<&str> = group.iter().map(|test| self.tests[*test].name.as_str()).collect();
             let time: Duration = group.iter().map(|test| self.tests[*test].time).sum();
-            match self.run(program, &names, &env, time * PATIENCE + LEAST)? {
+            let Some(program) = program_of(program) else { continue };
+            match self.run(program, &names, env, time * PATIENCE + LEAST)? {
                 Outcome::Passed => {}
                 Outcome::Failed => {
                     let said = fs::read_to_string(self.output()).unwrap_or_default();
@@ -109,8 +149,8 @@ impl<'a> Trials<'a> {
         self.work.join("output")
     }
 
-    fn run(&self, program: usize, tests: &[&str], env: &[(&str, String)], limit: Duration) -> Result<Outcome> {
-        let Program { file, folder } = &self.programs[program];
+    fn run(&self, program: &Program, tests: &[&str], env: &[(&str, String)], limit: Duration) -> Result<Outcome> {
+        let Program { file, folder } = program;
         let output = File::create(self.output()).context("cannot write the tests' output")?;
         // A mutant may want all the memory there is.
         let mut cmd = Command::new("prlimit");

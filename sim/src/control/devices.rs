@@ -5,6 +5,7 @@ use ferroxen_core::addr::{Maddr, Vaddr};
 use ferroxen_core::cpu::CpuId;
 use ferroxen_core::cpupolicy::{Kind, Policy, XenInfo};
 use ferroxen_core::ctx::Ctx;
+use ferroxen_core::domain::{Domain, Hypervisor};
 use ferroxen_core::domctl::domctl;
 use ferroxen_core::evtchn::{Notify, PirqEffect};
 use ferroxen_core::hypercall::{Devices, HypercallResult};
@@ -50,7 +51,7 @@ impl Devices<CalmPlatform> for NoDevices {
     fn domctl(&mut self, ctx: &mut Context<'_>, arg: Vaddr) -> HypercallResult {
         domctl(ctx, self, arg)
     }
-    fn pirq(&mut self, _: &mut Context<'_>, _: PirqEffect) -> Result<(), Errno> {
+    fn pirq(&mut self, _: &Hypervisor<CalmPlatform>, _: &Domain<CalmPlatform>, _: PirqEffect) -> Result<(), Errno> {
         Err(Errno::EPERM)
     }
 }

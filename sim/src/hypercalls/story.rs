@@ -4,12 +4,12 @@
 
 use super::compose::{Call, Kind, LIST};
 use crate::paging::{DOMAINS, FRAMES, RAM, SHARE, World, end};
-use crate::platform::{ARGUMENTS, CPUS};
+use crate::platform::{ARGUMENTS, CPUS, SimPlatform};
 use crate::script::Script;
 use ferroxen_core::addr::{Mfn, Vaddr};
 use ferroxen_core::cpu::CpuId;
 use ferroxen_core::ctx::Ctx;
-use ferroxen_core::domain::DomId;
+use ferroxen_core::domain::{DomId, Domain, Hypervisor};
 use ferroxen_core::evtchn::{Binding, PirqEffect, audit_ports};
 use ferroxen_core::hypercall::{Devices, HypercallResult, Stop, dispatch};
 use ferroxen_core::paging::entry::WRITABLE;
@@ -46,9 +46,9 @@ const HOSTILE: Chance = Chance { hostile: true, polls: None, allocations: u64::M
 /// No devices: those hypercalls do not exist.
 struct NoDevices;
 
-type Context<'a> = Ctx<'a, crate::platform::SimPlatform>;
+type Context<'a> = Ctx<'a, SimPlatform>;
 
-impl Devices<crate::platform::SimPlatform> for NoDevices {
+impl Devices<SimPlatform> for NoDevices {
     fn physdev_op(&mut self, _: &mut Context<'_>, _: u32, _: Vaddr) -> HypercallResult {
         Err(Errno::ENOSYS.into())
     }
@@ -61,7 +61,7 @@ impl Devices<crate::platform::SimPlatform> for NoDevices {
     fn domctl(&mut self, _: &mut Context<'_>, _: Vaddr) -> HypercallResult {
         Err(Errno::ENOSYS.into())
     }
-    fn pirq(&mut self, _: &mut Context<'_>, effect: PirqEffect) -> Result<(), Errno> {
+    fn pirq(&mut self, _: &Hypervisor<SimPlatform>, _: &Domain<SimPlatform>, effect: PirqEffect) -> Result<(), Errno> {
         match effect {
             PirqEffect::Bind { pirq: 3, .. } => Err(Errno::EPERM),
             _ => Ok(()),

@@ -83,3 +83,12 @@ fn every_number_of_a_domain_is_told_in_its_place() {
     };
     assert_eq!(info(&world, id).unwrap(), expected);
 }
+
+#[test]
+fn addresses_have_the_bits_of_the_last_frame() {
+    for (frames, bits) in [(255, 20), (256, 20), (257, 21)] {
+        let world = TestWorld::new(frames, &[(16, 150)]);
+        let id = create(&world);
+        assert_eq!(info(&world, id).unwrap().gpaddr_bits, bits, "{frames}");
+    }
+}

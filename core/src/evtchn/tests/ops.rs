@@ -395,3 +395,11 @@ fn the_dump_names_every_port_in_use() {
     assert!(text.contains("    2 [0/0] ipi vcpu 2\n"), "{text}");
     assert_eq!(text.lines().count(), 3, "{text}");
 }
+
+#[test]
+fn a_table_has_as_many_ports_as_the_fifo_layout_can_name() {
+    let table = crate::evtchn::table::PortTable::default();
+    assert!(table.make(EVTCHN_FIFO_NR_CHANNELS - 1).is_ok());
+    assert_eq!(table.make(EVTCHN_FIFO_NR_CHANNELS).err(), Some(Errno::ENOSPC));
+    assert_eq!(table.valid(), 1 << 17);
+}

@@ -121,3 +121,8 @@ fn a_table_has_512_entries_a_frame_or_256_and_a_status_word_for_each_of_those() 
         assert_eq!(table::status_frames_for(shared), status, "{shared}");
     }
 }
+
+#[test]
+fn the_entries_of_version_1_fill_a_frame() {
+    assert_eq!(super::table::MAX_ENTRIES * size_of::<GrantEntryV1>(), 4096);
+}

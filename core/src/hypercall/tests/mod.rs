@@ -145,6 +145,7 @@ fn assists_are_switched_on_and_off() {
     assert_eq!(world.dom(1).vm_assist.load(Ordering::SeqCst), 1 << 2 | 1 << 32);
     assert_eq!(assist(VMASST_CMD_disable, VMASST_TYPE_writable_pagetables.into()), Ok(0));
     assert_eq!(world.dom(1).vm_assist.load(Ordering::SeqCst), 1 << 32);
+    assert_eq!(VALID_ASSISTS, 0x1_0000_003f);
     for kind in [6, 31, 33, 63, 64, 0xffff_ffff] {
         assert_eq!(assist(VMASST_CMD_enable, kind), err(Errno::EINVAL), "{kind}");
     }

@@ -26,6 +26,8 @@ use xen_abi::xen::*;
 /// Flags of an ordinary user mapping.
 const RW: u64 = PRESENT | WRITABLE | USER;
 const RO: u64 = PRESENT | USER;
+/// Not executable: the guest's own affair.
+const NO_EXECUTE: u64 = 1 << 63;
 
 /// A guest: domain `id` of the world, with the state of its vcpu.
 struct Guest<'w> {
