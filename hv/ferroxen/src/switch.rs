@@ -233,17 +233,18 @@ fn enter(top: &mut StackTop, slot: &mut Current, vcpu: Shared<Vcpu>, now: u64) {
     top.cpu.vm_assist = slot.domain.as_ref().map_or(core::ptr::null(), |domain| &raw const domain.vm_assist);
     refresh_info(top, vcpu);
     vcpu.runstate.change(RunState::Running, now);
+    // The TLB holds nothing of a guest (`leave` flushed all) but, not global, this CPU's area with the tables of the one
+    // before: loading CR3 drops that.
+    load_descriptor_tables(&top.pv, |_| ());
     // The areas that the guest gave are its kernel's.
     // SAFETY: core validated the roots and installed our slots.
     unsafe { instructions::write_cr3(top.pv.kernel_root.0) };
-    flush_all_here();
     write_time(vcpu);
     crate::work::update_runstate_area(vcpu);
     if !top.pv.in_kernel() {
         // SAFETY: as above.
         unsafe { instructions::write_cr3(top.pv.root().0) };
     }
-    load_descriptor_tables(&top.pv);
     load_debug(&top.pv);
     load_cr4(&top.pv);
     fpu::set_task_switched(top.pv.flags & pv::TASK_SWITCHED != 0);
@@ -358,7 +359,8 @@ pub fn load_debug(pv: &PvState) {
 }
 
 /// Puts the guest's GDT frames into this CPU's area, and those of its LDT that it has used (the others come on demand).
-pub fn load_descriptor_tables(pv: &PvState) {
+/// `changed` is called with each address that maps something else now.
+pub fn load_descriptor_tables(pv: &PvState, mut changed: impl FnMut(u64)) {
     let cpu = percpu::number();
     let area = layout::cpu_area(cpu);
     let frames = (pv.gdt_entries as usize).div_ceil(512);
@@ -366,9 +368,9 @@ pub fn load_descriptor_tables(pv: &PvState) {
     const RIGHTS: u64 = paging::P | paging::W | paging::NX;
     let gdt = pv.gdt_frames.iter().enumerate();
     let gdt = gdt.map(|(i, frame)| if i < frames { frame.maddr().0 | RIGHTS } else { none });
-    paging::replace_run(area + layout::AREA_GDT, gdt, instructions::invlpg);
+    paging::replace_run(area + layout::AREA_GDT, gdt, &mut changed);
     let ldt = pv.ldt_frames.iter().map(|&frame| if frame == Mfn(0) { 0 } else { frame.maddr().0 | RIGHTS });
-    paging::replace_run(area + layout::AREA_LDT, ldt, instructions::invlpg);
+    paging::replace_run(area + layout::AREA_LDT, ldt, &mut changed);
     let gdt_page = crate::machine::gdt_page(percpu::this());
     // SAFETY: this CPU's page.
     unsafe { descriptors::load_ldt(gdt_page, cpu, pv.ldt_entries) };

@@ -73,7 +73,7 @@ pub fn apply(top: &mut StackTop, effects: Effects) {
         instructions::invlpg(at);
     }
     if effects.has(Effect::LOAD_DESCRIPTOR_TABLES) {
-        switch::load_descriptor_tables(&top.pv);
+        switch::load_descriptor_tables(&top.pv, instructions::invlpg);
     }
     if effects.has(Effect::LOAD_DEBUG) {
         switch::load_debug(&top.pv);

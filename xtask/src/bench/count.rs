@@ -84,6 +84,7 @@ pub fn count(
         ..BootArgs::default()
     };
     let mut boots = Vec::new();
+    let mut unknown = None;
     match Plan::new(paths, ours.cloned(), named, &[Suite::Dom0]) {
         Ok(plan) => {
             for suite in plan.suites.iter().copied().filter(|suite| suite.runs_on(system)) {
@@ -92,11 +93,17 @@ pub fn count(
             }
         }
         // What is in no table, fxbench may know.
-        Err(_) => boots.push((Suite::Dom0, in_dom0)),
+        Err(error) => {
+            boots.push((Suite::Dom0, in_dom0));
+            unknown = Some(error);
+        }
     }
     let mut operations = Operations::new();
     for (suite, boot) in boots {
         one(paths, args, (system, suite, boot), addresses, &mut operations)?;
+    }
+    if let (true, Some(error)) = (operations.is_empty(), unknown) {
+        return Err(error);
     }
     if operations.is_empty() {
         bail!("the plugin saw no marks on {}", title(system));

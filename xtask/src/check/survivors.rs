@@ -22,7 +22,7 @@ pub fn main(paths: &Paths, only: Option<&str>, again: Option<&Path>) -> Result<i
     let cargo_mutants = cargo_mutants(paths)?;
     let dir = paths.target.join("schemata");
     let tree = Tree::sync(paths, dir.join("tree"))?;
-    ui::step("building all mutants at once, then trying them; it takes an hour of one core");
+    ui::step("building all mutants at once, then trying them; it takes two hours of one core");
     run(cargo(paths).args(["build", "--quiet", "--package", "schemata"]))?;
     let mut cmd = Command::new(paths.target.join("debug/schemata"));
     cmd.arg("--tree").arg(tree.root()).arg("--work").arg(dir.join("work")).arg("--cargo-mutants").arg(cargo_mutants);
