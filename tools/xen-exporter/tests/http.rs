@@ -4,7 +4,7 @@
 mod common;
 
 use common::strict;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -43,12 +43,19 @@ fn connect(to: SocketAddr) -> TcpStream {
     stream
 }
 
-/// What comes until the connection ends, however it ends.
+/// What comes until the connection ends, however it ends, but it must.
 fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let mut part = [0; 4096];
-    while let Ok(len @ 1..) = stream.read(&mut part) {
-        bytes.extend_from_slice(&part[..len]);
+    loop {
+        match stream.read(&mut part) {
+            Ok(0) => break,
+            Ok(len) => bytes.extend_from_slice(&part[..len]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                panic!("it is still open")
+            }
+            Err(_) => break,
+        }
     }
     String::from_utf8(bytes).unwrap()
 }

@@ -358,6 +358,11 @@ fn transactions_are_isolated_and_fire_when_they_commit() {
     s.request(TOOLS, tx, &Request::Write(b"/a/2", b"y"));
     assert_eq!(s.end(TOOLS, tx, false).events, []);
     assert_eq!(s.read(TOOLS, "/a/1"), "x");
+    let tx = s.start(TOOLS);
+    s.request(TOOLS, tx, &Request::Rm(b"/a/1"));
+    s.write(TOOLS, "/meanwhile", "z");
+    assert_eq!(s.end(TOOLS, tx, true).reply, "OK");
+    assert_eq!((s.read(TOOLS, "/a/1").as_str(), s.read(TOOLS, "/meanwhile").as_str()), ("ENOENT", "z"));
     assert_eq!(s.state.check(), None);
 }
 
