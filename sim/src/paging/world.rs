@@ -223,13 +223,14 @@ impl World {
         self.dom(id).dirty_cpus.set(cpu);
         self.vcpus[vcpu].cpu = Some(cpu);
         let root = self.vcpus[vcpu].pv.root().mfn();
-        self.hv.platform.switch(cpu, Some((DomId(id), root)), Flush::All);
+        self.hv.platform.switch(cpu, Some((DomId(id), root)), Flush::NonGlobal);
     }
 
-    /// Takes a vcpu off its CPU. Its global translations stay there.
+    /// Takes a vcpu off its CPU, which keeps nothing of it.
     pub fn leave(&mut self, vcpu: usize) {
         if let Some(cpu) = self.vcpus[vcpu].cpu.take() {
-            self.hv.platform.switch(cpu, None, Flush::NonGlobal);
+            self.hv.platform.switch(cpu, None, Flush::All);
+            self.dom(self.vcpus[vcpu].dom).dirty_cpus.clear(cpu);
         }
     }
 
